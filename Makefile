@@ -54,16 +54,17 @@ $(CREATED):
 define install
 	@echo 'Installing gradus-dl[$(1)] into $(VENV), $(2):'
 	@{ $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -e '.[$(1)]' 2>&1 || echo 'pip install failed'; } \
-	  | tee $(VENV)/install.log | awk '/^Collecting / {printf " %s", $$2; fflush()} \
+	  | tee $(VENV)/install.log | awk '/^Collecting / {sub(/[^A-Za-z0-9_.-].*/, "", $$2); printf " %s", $$2; fflush()} \
+	    /^ *Downloading .* MB\)$$/ {printf " %s %s", $$3, $$4; fflush()} \
 	    /^Installing collected packages/ {printf "\nUnpacking %d packages ...\n", NF - 3; fflush()} \
 	    /^pip install failed$$/ {failed = 1} END {exit failed}' || { echo; tail -n 25 $(VENV)/install.log; exit 1; }
 	@touch $@
 endef
 
 $(DEMO_READY): pyproject.toml | $(CREATED)
-	$(call install,cli$(COMMA)plot$(COMMA)data,about 40 MB)
+	$(call install,cli$(COMMA)plot$(COMMA)data,220 MB unpacked)
 
 $(TEST_READY): pyproject.toml | $(CREATED)
-	$(call install,all$(COMMA)test$(COMMA)parity,about 400 MB: PyTorch is the oracle of the parity tests)
+	$(call install,all$(COMMA)test$(COMMA)parity,1.4 GB unpacked: PyTorch is what the parity tests compare with)
 
 COMMA := ,
