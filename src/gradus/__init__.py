@@ -1,0 +1,88 @@
+"""Gradus: a deep-learning framework made from its foundations, in readable Python on NumPy.
+
+This file is the table of contents. PyTorch's functions come from one table (:mod:`gradus.torch_names`); the rest is named here.
+"""
+
+import importlib
+import warnings
+from typing import Any
+
+from gradus import dtypes as _dtypes
+from gradus.errors import GradusError, UsageWarning
+from gradus.ops.random import Generator, default_generator
+from gradus.tensors import Size, Tensor, device
+from gradus.torch_names import FUNCTIONS as _FUNCTIONS
+from gradus.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled  # isort: skip
+from gradus.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp  # isort: skip
+from gradus import autograd, cuda, fused, nn, ops, optim, random, tensors  # isort: skip
+
+__version__ = "0.1.0"
+
+# Overflow and 0/0 give inf and nan, as in PyTorch. NumPy's warnings about them are silenced for the code of this package alone.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"gradus\.")
+
+globals().update(_FUNCTIONS)
+for _name in _dtypes.NAMES:
+    globals()[_name] = getattr(_dtypes, _name)
+bool = _dtypes.bool_  # noqa: A001
+get_default_dtype, set_default_dtype, dtype = _dtypes.get_default_dtype, _dtypes.set_default_dtype, type(_dtypes.float32)
+inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
+
+# What costs import time waits until it is named.
+_LATER = {
+    "data": "gradus.data",
+    "io": "gradus.io",
+    "train": "gradus.train",
+    "viz": "gradus.viz",
+    "testing": "gradus.testing",
+    "utils": "gradus.utils",
+    "save": "gradus.io",
+    "load": "gradus.io",
+    "Learner": "gradus.train",
+    "load_run": "gradus.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        module = importlib.import_module(_LATER[name])
+        return module if _LATER[name].endswith("." + name) else getattr(module, name)
+    if name in ops.REGISTRY:
+        return ops.REGISTRY[name].function
+    raise AttributeError(f"gradus has no {name!r}; its functions bear PyTorch's names, see gradus.torch_names")
+
+
+__all__ = [
+    "Generator",
+    "GradusError",
+    "Learner",
+    "Size",
+    "Tensor",
+    "UsageWarning",
+    "autograd",
+    "cuda",
+    "default_generator",
+    "device",
+    "enable_grad",
+    "fused",
+    "grad",
+    "hessian",
+    "hvp",
+    "is_grad_enabled",
+    "jacobian",
+    "jvp",
+    "load",
+    "load_run",
+    "nn",
+    "no_grad",
+    "ops",
+    "optim",
+    "random",
+    "save",
+    "set_grad_enabled",
+    "tensors",
+    "value_and_grad",
+    "vjp",
+    *_FUNCTIONS,
+    *_dtypes.NAMES,
+]

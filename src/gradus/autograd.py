@@ -1,0 +1,456 @@
+"""Reverse mode over any graph: the backward pass, switches, gradients of chosen inputs, user-defined functions and hooks.
+
+The pass visits nodes from the latest to the earliest: a node's inputs always came before it, so creation order is a topological order,
+and no recursion is needed however long the graph. Here, once for all rules: a gradient is folded back over broadcast axes, cast to its
+input's dtype, and made an array again if NumPy returned a scalar.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from gradus import ops
+from gradus.backend import numpy as raw_namespace
+from gradus.errors import AliasError, GradError
+from gradus.tape import MODE, Node
+from gradus.tensors import Tensor, wrap
+from gradus.versions import LATEST, tick, written_since
+
+# Switches.
+
+
+class set_grad_enabled:  # noqa: N801
+    """Record derivatives or not: a context manager, a decorator, and (called alone) a switch for what follows.
+
+    >>> x = Tensor([1.0], requires_grad=True)
+    >>> with set_grad_enabled(False):
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self.previous = MODE.grad_enabled
+        MODE.set(self.mode, MODE.world)
+
+    def __enter__(self) -> None:
+        MODE.set(self.mode, MODE.world)
+
+    def __exit__(self, *error: Any) -> None:
+        MODE.set(self.previous, MODE.world)
+
+
+class _Switch:
+    """A context manager and decorator that sets the grad mode while it is entered; entering twice nests."""
+
+    mode = False
+
+    def __init__(self) -> None:
+        self.previous: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.previous.append(MODE.grad_enabled)
+        MODE.set(self.mode, MODE.world)
+
+    def __exit__(self, *error: Any) -> None:
+        MODE.set(self.previous.pop(), MODE.world)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def switched(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return switched
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        switch = super().__new__(cls)
+        if function is None:
+            return switch
+        # ``@no_grad`` without parentheses.
+        switch.previous = []
+        return switch(function)
+
+
+class no_grad(_Switch):  # noqa: N801
+    """Compute without recording: ``with no_grad():``, ``@no_grad()`` or ``@no_grad``.
+
+    >>> x = Tensor([1.0], requires_grad=True)
+    >>> with no_grad():
+    ...     print((x * 2).requires_grad)
+    False
+    """
+
+
+class enable_grad(_Switch):  # noqa: N801
+    """Record again inside ``no_grad``."""
+
+    mode = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops on this thread are being recorded."""
+    return MODE.grad_enabled
+
+
+# The backward pass.
+
+
+def fit_to(xp: Any, g: Any, shape: tuple[int, ...]) -> Any:
+    """Undo broadcasting: sum ``g`` over the axes that were added or stretched, or stretch it where a rule left length 1.
+
+    >>> fit_to(raw_namespace, np.ones((4, 2, 3)), (2, 1)).tolist()
+    [[12.0], [12.0]]
+    """
+    added = len(g.shape) - len(shape)
+    if added > 0:
+        g = xp.sum(g, axis=tuple(range(added)), keepdims=False)
+    stretched = tuple([k for k, (n, m) in enumerate(zip(g.shape, shape[-len(g.shape) :] if g.shape else (), strict=True)) if m == 1 and n != 1])
+    if stretched:
+        g = xp.sum(g, axis=stretched, keepdims=True)
+    return g if g.shape == shape else xp.broadcast_to(g, shape)
+
+
+_order = attrgetter("order")
+
+
+def _reachable(roots: Iterable[Node]) -> list[Node]:
+    """All nodes under the roots, the latest first."""
+    found = list(dict.fromkeys(roots))
+    seen = set(found)
+    stack = found.copy()
+    while stack:
+        for parent in stack.pop().parents:
+            if isinstance(parent, Node) and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+                found.append(parent)
+    found.sort(key=_order, reverse=True)
+    return found
+
+
+def _needed(nodes: list[Node], targets: set[Any]) -> set[Any]:
+    """The targets, and those nodes from which one can be reached; ``nodes`` come latest first."""
+    needed = set(targets)
+    for node in reversed(nodes):
+        if any(parent in needed for parent in node.parents if parent is not None):
+            needed.add(node)
+    return needed
+
+
+def _run(cotangents: dict[Any, Any], nodes: list[Node], create_graph: bool, retain_graph: bool, needed: set[Any] | None, targets: set[Any]) -> None:
+    """Carry cotangents from the latest node to the leaves; what arrives at leaves and targets stays in ``cotangents``."""
+    xp: Any = raw_namespace if MODE.world is None and not create_graph else ops
+    for node in nodes:
+        g = cotangents.get(node)
+        if g is None or (needed is not None and node not in needed):
+            continue
+        if node.hooks:
+            g = cotangents[node] = _hooked(node.hooks, g, create_graph)
+        if node not in targets:
+            del cotangents[node]
+        if needed is not None and node in targets and not any(parent in needed for parent in node.parents if parent is not None):
+            continue
+        saved = node.saved
+        if saved is None:
+            raise _released(node)
+        if node.order < LATEST[0]:
+            _check_saved(node)
+        if node.special:
+            gradients = node.pull(g, create_graph)  # type: ignore[attr-defined]
+        else:
+            rules = node.record.rules
+            last = len(rules) - 1
+        i = -1
+        for parent in node.parents:
+            i += 1
+            if parent is None or (needed is not None and parent not in needed):
+                continue
+            if node.special:
+                gradient = gradients[i]
+                if gradient is None:
+                    continue
+            elif create_graph:
+                gradient = rules[i if i < last else last].function(xp, g, *_as_tensors(node, i))
+            else:
+                gradient = rules[i if i < last else last].function(xp, g, *saved[i])
+            if gradient.shape != parent.shape:
+                gradient = fit_to(xp, gradient, parent.shape)
+            if gradient.dtype is not parent.dtype:
+                gradient = xp.astype(gradient, parent.dtype)
+            known = cotangents.get(parent)
+            cotangents[parent] = gradient if known is None else known + gradient
+        if not retain_graph:
+            node.saved = None
+
+
+def _as_tensors(node: Node, i: int) -> tuple[Any, ...]:
+    """What the rule of input ``i`` saved, put back into the graph so that the gradient can be differentiated again."""
+    plain = [name.lstrip("*") for name in node.record.inputs]
+    rule = node.record.rule_of(i)
+
+    def placed(name: str, value: Any) -> Any:
+        if name == "y":
+            return _in_graph(value, node)
+        if name in plain:
+            k = plain.index(name)
+            if node.record.inputs[k].startswith("*"):
+                return tuple([_in_graph(v, node.parents[k + j]) for j, v in enumerate(value)])
+            return _in_graph(value, node.parents[k])
+        return value
+
+    return tuple([placed(name, value) for name, value in zip(rule.names, node.saved[i], strict=True)])
+
+
+def _in_graph(value: Any, source: Any) -> Any:
+    """A saved raw value as the Tensor it was: the leaf itself, or a new Tensor hanging at the node that made it."""
+    if isinstance(source, Tensor):
+        return source
+    if not hasattr(value, "shape"):
+        return value
+    tensor = wrap(value)
+    if source is not None:
+        tensor.node, tensor.requires_grad = source, True
+    return tensor
+
+
+def _check_saved(node: Node) -> None:
+    """Raise if memory that the rules of a node need was overwritten since."""
+    for kept in node.saved:
+        for value in kept or ():
+            for array in value if type(value) is tuple else (value,):
+                where = written_since(array, node.order)
+                if where is not None:
+                    raise AliasError(
+                        f"one of the variables needed for gradient computation has been modified by an inplace operation: {node.name} saved it",
+                        got=f"a tensor of shape {tuple(array.shape)}, written at {where}",
+                        wanted=f"the value that {node.name} was computed with",
+                        why="an in-place op replaced a value that the derivative needs",
+                        fix="y = y + 1 instead of y += 1, or y = y.clone() before writing",
+                        code="E18",
+                    )
+
+
+def _released(node: Node) -> GradError:
+    return GradError(
+        "Trying to backward through the graph a second time",
+        got=f"node {node}, whose saved values were released by an earlier backward",
+        wanted="one backward for each forward",
+        why="backward frees what it needed as it goes; the graph was kept alive, for example by a loss or hidden state of the step before",
+        fix="loss.backward(retain_graph=True) the first time, or compute the loss again, or detach() the state carried between steps",
+        code="E22",
+    )
+
+
+def _hooked(hooks: dict[int, Callable[..., Any]], g: Any, create_graph: bool) -> Any:
+    """Show a gradient to hooks; what a hook returns replaces it."""
+    seen = g if create_graph else wrap(g)
+    for hook in tuple(hooks.values()):
+        result = hook(seen)
+        if result is not None:
+            seen = result
+    return seen if create_graph else seen.value
+
+
+# What users call.
+
+
+def _start(outputs: Sequence[Tensor], cotangents: Sequence[Any], create_graph: bool) -> dict[Any, Any]:
+    """Cotangents by node (or leaf) for the outputs of a function."""
+    start: dict[Any, Any] = {}
+    for y, g in zip(outputs, cotangents, strict=True):
+        if not isinstance(y, Tensor) or not y.requires_grad:
+            raise _no_graph(y)
+        g = _cotangent(y, g)
+        g = g if create_graph else g.value
+        source = y.node or y
+        start[source] = g if source not in start else start[source] + g
+    return start
+
+
+def _cotangent(y: Tensor, g: Any) -> Tensor:
+    if g is None:
+        if y.value.size != 1:
+            raise GradError(
+                "grad can be implicitly created only for scalar outputs", got=f"an output of shape {tuple(y.shape)}", wanted="one number, or a gradient of that shape",
+                why="the loss was not reduced", fix="loss.mean().backward()", code="E21",
+            )  # fmt: skip
+        return wrap(np.ones(y.value.shape, y.value.dtype))
+    g = g if isinstance(g, Tensor) else Tensor(g)
+    if g.shape != y.shape:
+        raise GradError("the gradient does not fit the output", got=f"gradient of shape {tuple(g.shape)}, output of shape {tuple(y.shape)}", wanted="equal shapes", code="E21")
+    return g if g.value.dtype == y.value.dtype else ops.astype(g, y.value.dtype)
+
+
+def _no_graph(y: Any) -> GradError:
+    if not isinstance(y, Tensor):
+        return GradError("only Tensors have gradients", got=type(y).__name__, wanted="a Tensor", code="E21")
+    reasons = []
+    if not MODE.grad_enabled:
+        reasons.append("gradients are switched off here by no_grad")
+    if y.value.dtype.kind != "f":
+        reasons.append(f"its dtype is {y.dtype}, and functions with integer results have no derivative")
+    reasons.append("no input required a gradient, or it was computed under no_grad(), from .detach(), .data, .item() or by way of .numpy()")
+    return GradError(
+        "element 0 of tensors does not require grad and does not have a grad_fn", got=f"a tensor of shape {tuple(y.shape)} without history",
+        wanted="a result computed from a tensor with requires_grad=True", why="; or ".join(reasons), fix="w.requires_grad_() before computing the loss", code="E21",
+    )  # fmt: skip
+
+
+def backward(tensors: Tensor | Sequence[Tensor], grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+    """Add to the ``grad`` of every leaf the derivative of the tensors, weighted by ``grad_tensors`` (ones for scalars).
+
+    Args:
+        tensors: outputs; scalars need no ``grad_tensors``.
+        retain_graph: keep saved values so that backward can run again (default: as ``create_graph``).
+        create_graph: record the backward pass itself, so that gradients can be differentiated.
+        inputs: fill only the ``grad`` of these leaves.
+
+    >>> x = Tensor([2.0], requires_grad=True)
+    >>> backward((x * x * x).sum())
+    >>> x.grad
+    tensor([12.])
+    """
+    outputs = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+    weights = grad_tensors if isinstance(grad_tensors, (list, tuple)) else (grad_tensors,) * len(outputs)
+    cotangents = _start(outputs, weights, create_graph)
+    given = {id(g) for g in cotangents.values()}
+    nodes = _reachable(source for source in cotangents if isinstance(source, Node))
+    targets = None if inputs is None else {x.node or x for x in ((inputs,) if isinstance(inputs, Tensor) else inputs)}
+    needed = None if targets is None else _needed(nodes, targets)
+    with set_grad_enabled(create_graph):
+        _run(cotangents, nodes, create_graph, create_graph if retain_graph is None else retain_graph, needed, set())
+    for leaf, gradient in cotangents.items():
+        if isinstance(leaf, Tensor) and (needed is None or leaf in needed):
+            _accumulate(leaf, gradient, create_graph, given)
+
+
+def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool, given: set[int]) -> None:
+    """Add a gradient to a leaf. What is stored is the leaf's own contiguous memory: never a view, nor an array that another leaf got."""
+    if leaf._hooks:
+        gradient = _hooked(leaf._hooks, gradient, create_graph)
+    known = leaf._grad
+    if create_graph:
+        leaf._grad = gradient if known is None else known + gradient
+        return
+    if type(gradient) is not np.ndarray and not hasattr(type(gradient), "__bind__"):
+        gradient = np.asarray(gradient)
+    if type(gradient) is not np.ndarray or (known is not None and type(known.value) is not np.ndarray):
+        leaf._grad = wrap(gradient if known is None else known.value + gradient)
+    elif known is None:
+        shared = id(gradient) in given or gradient.base is not None or not gradient.flags.c_contiguous
+        leaf._grad = wrap(np.array(gradient, order="C") if shared else gradient)
+        given.add(id(leaf._grad.value))
+    elif known.node is None:
+        np.add(known.value, gradient, out=known.value)
+    else:
+        leaf._grad = wrap(known.value + gradient)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The derivative of outputs with respect to inputs, as a tuple; no ``grad`` attribute is touched.
+
+    Only paths that lead to an input are computed. An input that the outputs do not depend on raises, or gives None with ``allow_unused``.
+
+    >>> x = Tensor([3.0], requires_grad=True)
+    >>> (dy,) = grad((x ** 3).sum(), x, create_graph=True)
+    >>> grad(dy.sum(), x)
+    (tensor([18.]),)
+    """
+    outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    weights = grad_outputs if isinstance(grad_outputs, (list, tuple)) else (grad_outputs,) * len(outputs)
+    cotangents = _start(outputs, weights, create_graph)
+    for x in inputs:
+        if not x.requires_grad:
+            raise GradError("One of the differentiated Tensors does not require grad", got=f"an input of shape {tuple(x.shape)}", fix="x.requires_grad_()", code="E21")
+    nodes = _reachable(source for source in cotangents if isinstance(source, Node))
+    targets = {x.node or x for x in inputs}
+    with set_grad_enabled(create_graph):
+        _run(cotangents, nodes, create_graph, create_graph if retain_graph is None else retain_graph, _needed(nodes, targets), targets)
+    results = []
+    for x in inputs:
+        g = cotangents.get(x.node or x)
+        if g is None and not allow_unused:
+            raise GradError(
+                "One of the differentiated Tensors appears to not have been used in the graph", got=f"an input of shape {tuple(x.shape)}", wanted="an input that the outputs depend on",
+                fix="allow_unused=True gives None for it", code="E21",
+            )  # fmt: skip
+        if g is not None and x.node is None and x._hooks:
+            g = _hooked(x._hooks, g, create_graph)
+        results.append(g if g is None or create_graph else wrap(_owned(g)))
+    return tuple(results)
+
+
+def _owned(g: Any) -> Any:
+    """A result that no one else writes to: views, such as a broadcast cotangent, are copied."""
+    return np.array(g) if isinstance(g, np.ndarray) and (g.base is not None or not g.flags.writeable) else g
+
+
+# Hooks.
+
+
+class RemovableHandle:
+    """Takes a hook away again; also a context manager.
+
+    >>> hooks = {}; handle = RemovableHandle(hooks, print); len(hooks); handle.remove(); len(hooks)
+    1
+    0
+    """
+
+    def __init__(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> None:
+        self.hooks, self.id = weakref.ref(hooks) if not isinstance(hooks, dict) else (lambda: hooks), tick()
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Forget the hook."""
+        hooks = self.hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.remove()
+
+
+def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Call ``hook(gradient)`` when the gradient of this tensor is known; a returned tensor replaces it."""
+    if not tensor.requires_grad:
+        raise GradError("cannot register a hook on a tensor that doesn't require gradient", got=f"shape {tuple(tensor.shape)}", fix="x.requires_grad_()", code="E21")
+    holder: Any = tensor.node or tensor
+    name = "hooks" if tensor.node is not None else "_hooks"
+    if getattr(holder, name) is None:
+        setattr(holder, name, {})
+    return RemovableHandle(getattr(holder, name), hook)
+
+
+def retain_grad(tensor: Tensor) -> None:
+    """Let an intermediate tensor keep its gradient in ``grad``, as leaves do."""
+    if tensor.node is None:
+        return
+    # The node must not hold the tensor that it made: that would be a reference cycle.
+    reference = weakref.ref(tensor)
+
+    def keep(g: Tensor) -> None:
+        alive = reference()
+        if alive is not None:
+            known = alive._grad
+            alive._grad = (wrap(np.array(g.value)) if g.node is None and type(g.value) is np.ndarray else g) if known is None else known + g
+
+    register_hook(tensor, keep)

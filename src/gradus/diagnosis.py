@@ -1,0 +1,68 @@
+"""From NumPy's terse error to a message that a person can act on. Runs only after something failed."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from gradus.errors import DTypeError, GradusError, IndexRangeError, ShapeError
+from gradus.primitive import Primitive
+
+
+def describe(value: Any) -> str:
+    """Shape and dtype of an array, or the number itself.
+
+    >>> import numpy as np
+    >>> describe(np.zeros((2, 3), "float32")), describe(2)
+    ('(2, 3) float32', '2')
+    """
+    if hasattr(value, "shape"):
+        return f"{tuple(value.shape)} {value.dtype}"
+    return repr(value)
+
+
+def explain(record: Primitive, values: Any, params: Any, error: Exception) -> Exception:
+    """The typed error for a forward function that raised."""
+    if isinstance(error, GradusError):
+        return error
+    names = [*(name.lstrip("*") for name in record.inputs), *itertools.repeat(record.inputs[-1].lstrip("*"))]
+    got = ", ".join(f"{name} {describe(value)}" for name, value in zip(names, values, strict=False))
+    shapes = [tuple(v.shape) for v in values if hasattr(v, "shape")]
+    if record.family == "elementwise" and len(shapes) >= 2:
+        clash = broadcast_clash(shapes[-2], shapes[-1])
+        if clash is not None:
+            return _broadcast_error(record, shapes[-2], shapes[-1], clash, got)
+    if isinstance(error, IndexError):
+        return IndexRangeError(f"{record.name}: {error}", got=got, wanted="indices inside the axis", code="E41")
+    if isinstance(error, TypeError):
+        return DTypeError(f"{record.name}: {error}", got=got, code="E14")
+    return ShapeError(f"{record.name}: {error}", got=got, code="E03")
+
+
+def broadcast_clash(a: tuple[int, ...], b: tuple[int, ...]) -> int | None:
+    """The last axis, counted from the front of the longer shape, on which two shapes do not broadcast; None when they do.
+
+    >>> broadcast_clash((2, 3), (2,)), broadcast_clash((2, 3), (3,))
+    (1, None)
+    """
+    ndim = max(len(a), len(b))
+    for k in range(1, min(len(a), len(b)) + 1):
+        if a[-k] != b[-k] and 1 not in (a[-k], b[-k]):
+            return ndim - k
+    return None
+
+
+def _broadcast_error(record: Primitive, a: tuple[int, ...], b: tuple[int, ...], axis: int, got: str) -> ShapeError:
+    ndim = max(len(a), len(b))
+    n, m = a[axis - ndim], b[axis - ndim]
+    fix = ""
+    if len(b) < len(a) and b and b[-1] in a[:-1] and len(b) == 1:
+        fix = "b[" + ", ".join([":"] + ["None"] * (len(a) - 1 - a.index(b[-1]))) + "] lines b up with axis " + str(a.index(b[-1]))
+    return ShapeError(
+        f"The size of tensor a ({n}) must match the size of tensor b ({m}) at non-singleton dimension {axis}",
+        got=got,
+        wanted="shapes that are equal, or 1, on every axis counted from the right",
+        why=f"{record.name} lines shapes up from the right: {a} against {b}",
+        fix=fix,
+        code="E03",
+    )

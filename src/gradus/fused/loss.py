@@ -1,0 +1,262 @@
+"""Losses: a prediction and a target become one number. Shapes that do not match raise; they never broadcast.
+
+``reduction`` is "mean", "sum" or "none" everywhere, as in PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradus import ops
+from gradus.backend import INDEX_SLOT
+from gradus.errors import DTypeError, LabelError, ShapeError, UsageError
+from gradus.fused.softmax import log_softmax
+from gradus.primitive import bind, primitive
+
+
+def _reduced(loss: Any, reduction: str) -> Any:
+    if reduction == "mean":
+        return ops.mean(loss)
+    if reduction == "sum":
+        return ops.sum(loss)
+    if reduction == "none":
+        return loss
+    raise UsageError(f"{reduction} is not a valid value for reduction", wanted="'mean', 'sum' or 'none'", code="E29")
+
+
+def _check_shapes(name: str, prediction: Any, target: Any) -> None:
+    """E07: a loss between (N,) and (N, 1) would compare every row with every other one."""
+    if prediction.shape == target.shape:
+        return
+    p, t = tuple(prediction.shape), tuple(target.shape)
+    fix, why = "", "prediction and target describe different things"
+    if p == (*t, 1):
+        fix, why = "prediction.squeeze(-1), or target.unsqueeze(-1)", f"they would broadcast to {(*t, *t[-1:])} and compare every row with every other one"
+    elif t == (*p, 1):
+        fix, why = "target.squeeze(-1)", f"they would broadcast to {(*p, *p[-1:])} and compare every row with every other one"
+    raise ShapeError(f"{name} needs a target of the same shape as the prediction", got=f"prediction {p}, target {t}", wanted="equal shapes", why=why, fix=fix, code="E07")
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+    """Mean of (input - target)².
+
+    >>> from gradus.tensors import Tensor
+    >>> mse_loss(Tensor([1.0, 2.0]), Tensor([1.0, 4.0]))
+    tensor(2.)
+    """
+    _check_shapes("mse_loss", input, target)
+    return _reduced(ops.square(input - target), reduction)
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+    """Mean of |input - target|."""
+    _check_shapes("l1_loss", input, target)
+    return _reduced(ops.abs(input - target), reduction)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:  # noqa: A002
+    """½d² for errors |d| ≤ delta, delta·(|d| - ½delta) beyond (Huber 1964)."""
+    if delta <= 0:
+        raise UsageError(f"huber_loss does not support non-positive values for delta, got {delta}", wanted="delta > 0", code="E29")
+    _check_shapes("huber_loss", input, target)
+    size = ops.abs(input - target)
+    return _reduced(ops.where(size <= delta, 0.5 * ops.square(size), delta * (size - 0.5 * delta)), reduction)
+
+
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:  # noqa: A002
+    """Huber's loss divided by ``beta``, so that the straight part has slope 1 (Girshick 2015)."""
+    if beta < 0:
+        raise UsageError(f"smooth_l1_loss does not support negative values for beta, got {beta}", wanted="beta >= 0", code="E29")
+    if beta == 0:
+        return l1_loss(input, target, reduction)
+    return huber_loss(input, target, reduction, delta=beta) / beta
+
+
+def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> Any:  # noqa: A002
+    """-(t·log σ(x) + (1 - t)·log(1 - σ(x))), computed as (1 - t)·x + softplus(-x): finite for every finite x.
+
+    Args:
+        input: logits x, any shape.
+        target: probabilities t of the same shape; integers and booleans are cast.
+        weight: factors that broadcast to the input.
+        pos_weight: factors of the positive term, one a class.
+    """
+    _check_shapes("binary_cross_entropy_with_logits", input, target)
+    target = ops.astype(target, input.dtype) if target.dtype.kind != "f" else target
+    tail = ops.softplus(-input)
+    loss = (1 - target) * input + (tail if pos_weight is None else (1 + (pos_weight - 1) * target) * tail)
+    return _reduced(loss if weight is None else loss * weight, reduction)
+
+
+# Classes.
+
+
+def _softmax_cross_entropy(xp: Any, x: Any, target: Any) -> Any:
+    picked = xp.getitem(x, xp.arange(x.shape[0]), target, key=(INDEX_SLOT, INDEX_SLOT))
+    return xp.logsumexp(x, axis=1, keepdims=False) - picked
+
+
+def _softmax_cross_entropy_rule(xp: Any, g: Any, x: Any, target: Any) -> Any:
+    # softmax - one-hot, each row weighted by its cotangent.
+    hot = xp.astype(xp.equal(target[:, None], xp.arange(x.shape[1])[None, :]), g.dtype)
+    return (xp.softmax(x, axis=1) - hot) * g[:, None]
+
+
+@primitive(
+    "softmax_cross_entropy",
+    _softmax_cross_entropy,
+    (_softmax_cross_entropy_rule, None),
+    family="fused",
+    dtype_rule="free",
+    samples=lambda draw: [((draw(4, 3), draw.integers(3, 4)), {})],
+)
+def softmax_cross_entropy(record: Any, x: Any, target: Any, /) -> Any:
+    """-log softmax(x)[target] a row: logits (N, C) and labels (N,) to (N,)."""
+    return bind(record, (x, target))
+
+
+def softmax_cross_entropy_reference(x: Any, target: Any) -> Any:
+    """The definition, in ops."""
+    return -ops.reshape(ops.take_along_axis(log_softmax(x, 1), ops.reshape(target, (-1, 1)), axis=1), (-1,))
+
+
+def cross_entropy(
+    input: Any,  # noqa: A002
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Mean of -log softmax(input)[target] over the rows that count.
+
+    Args:
+        input: logits, (C,), (B, C) or (B, C, …).
+        target: labels of any integer dtype, (), (B,) or (B, …); or class probabilities of the input's shape.
+        weight: (C,), one factor a class; the mean divides by the weights of the rows that count.
+        ignore_index: rows with this label do not count.
+        label_smoothing: share of the target spread evenly over all classes (Szegedy et al. 2016).
+
+    >>> from gradus.tensors import Tensor
+    >>> cross_entropy(Tensor([[0.0, 0.0]]), Tensor([1]))
+    tensor(0.6931)
+    """
+    _check_target(input, target)
+    if target.dtype.kind == "f":
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
+    if input.ndim == 2 and weight is None and not label_smoothing:
+        counts = _counted(target, ignore_index, input.shape[1])
+        if counts is None:
+            return _reduced(softmax_cross_entropy(input, target), reduction)
+    return nll_loss(log_softmax(input, _class_axis(input)), target, weight, ignore_index, reduction, label_smoothing=label_smoothing)
+
+
+def _class_axis(x: Any) -> int:
+    return 0 if x.ndim == 1 else 1
+
+
+def _check_target(logits: Any, target: Any) -> None:
+    """E08: what is wrong with a target that is neither labels nor probabilities."""
+    if not logits.ndim:
+        raise ShapeError("cross_entropy needs a class axis", got="logits of shape ()", wanted="(C,), (B, C) or (B, C, …)", code="E08")
+    axis = _class_axis(logits)
+    labels = tuple(n for k, n in enumerate(logits.shape) if k != axis)
+    classes = logits.shape[axis]
+    shape, floating = tuple(target.shape), target.dtype.kind == "f"
+    got = f"logits {tuple(logits.shape)} {logits.dtype}, target {shape} {target.dtype}"
+    wanted = f"labels {labels} of an integer dtype, or probabilities {tuple(logits.shape)} of a floating one"
+    if floating and shape == tuple(logits.shape):
+        return
+    if not floating and shape == labels:
+        if target.dtype.kind == "b":
+            raise DTypeError("cross_entropy cannot take boolean labels", got=got, wanted=wanted, fix="target.long()", code="E08")
+        return
+    if floating and shape == labels:
+        raise DTypeError("cross_entropy got labels of a floating dtype", got=got, wanted=wanted, why="class labels were loaded or computed as floats", fix="target.long()", code="E08")
+    if not floating and shape == tuple(logits.shape):
+        raise DTypeError(
+            "cross_entropy got a one-hot target of an integer dtype", got=got, wanted=wanted, why=f"the target has a column for each of {classes} classes",
+            fix=f"target.argmax({axis}), or target.float() as probabilities", code="E08",
+        )  # fmt: skip
+    if shape == (*labels, 1):
+        raise ShapeError("cross_entropy got a column of labels", got=got, wanted=wanted, why="each label sits in a row of its own", fix="target.squeeze(-1)" + (".long()" if floating else ""), code="E08")
+    raise ShapeError("cross_entropy cannot pair this target with these logits", got=got, wanted=wanted, code="E08")
+
+
+def _counted(target: Any, ignore_index: int, classes: int) -> Any:
+    """Which labels count, None if all do; E09 for a label that is no class. A tracer's labels are not known yet, and are not checked."""
+    labels = getattr(target, "value", target)
+    if not isinstance(labels, np.ndarray) or not labels.size:
+        return None
+    low, high = int(labels.min()), int(labels.max())
+    if 0 <= low and high < classes and not low <= ignore_index <= high:
+        return None
+    counts = labels != ignore_index
+    wrong = counts & ((labels < 0) | (labels >= classes))
+    if wrong.any():
+        raise _label_error(labels, wrong, classes)
+    return None if counts.all() else counts
+
+
+def _label_error(labels: np.ndarray, wrong: np.ndarray, classes: int) -> LabelError:
+    row = tuple(int(i[0]) for i in wrong.nonzero())
+    low, high = int(labels.min()), int(labels.max())
+    one_based = low == 1 and high == classes
+    return LabelError(
+        f"Target {int(labels[row])} is out of bounds.",
+        got=f"label {int(labels[row])} at row {row[0] if len(row) == 1 else row}; labels seen are {low} to {high}",
+        wanted=f"labels 0 to {classes - 1}, because the model has {classes} classes",
+        why="labels start at 1" if one_based else "a label marks missing values" if low < 0 else f"the last layer has fewer outputs than there are classes ({high + 1} or more)",
+        fix="target - 1" if one_based else f"cross_entropy(…, ignore_index={low})" if low < 0 else f"nn.Linear(…, {high + 1}) as the last layer",
+        code="E09",
+    )
+
+
+def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *, label_smoothing: float = 0.0) -> Any:  # noqa: A002
+    """Mean of -input[target] over the rows that count; ``input`` holds log-probabilities.
+
+    Args:
+        input: (C,), (B, C) or (B, C, …).
+        target: labels of any integer dtype, (), (B,) or (B, …).
+    """
+    _check_target(input, target)
+    if target.dtype.kind == "f":
+        raise DTypeError("nll_loss takes labels, not probabilities", got=f"target of dtype {target.dtype}", wanted="an integer dtype", fix="cross_entropy(logits, probabilities)", code="E08")
+    axis = _class_axis(input)
+    classes = input.shape[axis]
+    counts = _counted(target, ignore_index, classes)
+    if counts is not None:
+        target = ops.where(counts, target, 0)
+    picked = -ops.squeeze(ops.take_along_axis(input, ops.expand_dims(target, axis=axis), axis=axis), axis=axis)
+    factor = None if weight is None else ops.take(weight, target)
+    if counts is not None:
+        kept = ops.astype(counts, input.dtype)
+        factor = kept if factor is None else factor * kept
+    # where, not a product: an ignored row may hold minus infinity.
+    loss = picked if factor is None else ops.where(factor != 0, picked, 0.0) * factor
+    if label_smoothing:
+        spread = -input if weight is None else -input * _along(weight, axis, input.ndim)
+        smooth = ops.sum(spread, axis=axis)
+        smooth = smooth if counts is None else ops.where(counts, smooth, 0.0)
+    if reduction == "mean":
+        total = ops.sum(factor) if factor is not None else max(int(np.prod(target.shape)), 1)
+        loss = ops.sum(loss) / total if factor is not None else ops.mean(loss)
+        return loss if not label_smoothing else (1 - label_smoothing) * loss + label_smoothing / classes * (ops.sum(smooth) / total)
+    return _reduced(loss if not label_smoothing else (1 - label_smoothing) * loss + label_smoothing / classes * smooth, reduction)
+
+
+def _along(weight: Any, axis: int, ndim: int) -> Any:
+    return ops.reshape(weight, tuple([-1 if k == axis else 1 for k in range(ndim)]))
+
+
+def _soft_cross_entropy(x: Any, target: Any, weight: Any, reduction: str, label_smoothing: float) -> Any:
+    axis = _class_axis(x)
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / x.shape[axis]
+    terms = -log_softmax(x, axis) * target
+    loss = ops.sum(terms if weight is None else terms * _along(weight, axis, x.ndim), axis=axis)
+    if reduction == "mean":
+        return ops.sum(loss) / max(int(np.prod(loss.shape)), 1)
+    return _reduced(loss, reduction)

@@ -1,0 +1,1 @@
+"""PyTorch's import path ``utils.data``; names only."""

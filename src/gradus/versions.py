@@ -1,0 +1,50 @@
+"""When memory was last written: how a backward pass knows that a saved value is no longer what it was.
+
+Nodes and writes draw from one clock. A saved array is stale when its memory was written after the node that saved it was made;
+so the forward pass pays nothing, and a write pays one dictionary entry. Views share an entry: it belongs to the array that owns the memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any
+
+import numpy as np
+
+_clock = itertools.count(1)
+tick = _clock.__next__
+
+# id of the owning array -> (moment, line of the user's code, weak reference that removes the entry with the array)
+_written: dict[int, tuple[int, str, Any]] = {}
+LATEST = [0]  # the moment of the latest write of all, so that the usual check is one comparison
+
+
+def owner(array: Any) -> Any:
+    """The array that owns the memory of a view."""
+    while type(array.base) is np.ndarray:
+        array = array.base
+    return array
+
+
+def count_write(array: np.ndarray, where: str) -> None:
+    """Note that the memory of ``array`` was changed just now."""
+    root = owner(array)
+    key = id(root)
+    known = _written.get(key)
+    reference = known[2] if known is not None else weakref.ref(root, lambda _, key=key: _written.pop(key, None))
+    LATEST[0] = moment = tick()
+    _written[key] = (moment, where, reference)
+
+
+def written_since(array: Any, moment: int) -> str | None:
+    """Where the memory of ``array`` was written after ``moment``; None if it was not.
+
+    >>> a = np.zeros(3); before = tick(); count_write(a[1:], "run.py:3")
+    >>> written_since(a, before), written_since(a, tick())
+    ('run.py:3', None)
+    """
+    if moment > LATEST[0] or not isinstance(array, np.ndarray):
+        return None
+    entry = _written.get(id(owner(array)))
+    return entry[1] if entry is not None and entry[0] > moment else None
