@@ -39,21 +39,29 @@ def long_functions(source: str, limit: int = FUNCTION_LINES) -> list[str]:
 def test_no_path_of_one_machine() -> None:
     texts = [file for file in tree_files() if file.suffix in TEXT and file != Path(__file__)]
     found = {str(file.relative_to(ROOT)): machine_paths(file.read_text(encoding="utf-8")) for file in texts}
-    assert {file: lines for file, lines in found.items() if lines} == {}
+    assert not any(found.values()), {file: lines for file, lines in found.items() if lines}
+
+
+def holds_names_only(source: str) -> bool:
+    """Whether a module only re-exports, as those do that let PyTorch's import lines work."""
+    return all(isinstance(node, (ast.Expr, ast.ImportFrom)) or ast.unparse(node).startswith("__all__ =") for node in ast.parse(source).body)
 
 
 def test_no_drawers() -> None:
-    assert [str(file.relative_to(ROOT)) for file in tree_files() if file.name in DRAWERS] == []
+    drawers = [file for file in tree_files() if file.name in DRAWERS and not holds_names_only(file.read_text(encoding="utf-8"))]
+    assert [str(file.relative_to(ROOT)) for file in drawers] == []
 
 
 def test_functions_fit_on_a_screen() -> None:
     sources = [file for file in tree_files() if file.suffix == ".py" and (ROOT / "src") in file.parents]
-    assert {str(file.relative_to(ROOT)): long for file in sources if (long := long_functions(file.read_text(encoding="utf-8")))} == {}
+    long = {str(file.relative_to(ROOT)): long_functions(file.read_text(encoding="utf-8")) for file in sources}
+    assert not any(long.values()), {file: functions for file, functions in long.items() if functions}
 
 
 def test_files_are_about_one_thing() -> None:
     lengths = {str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines()) for file in (ROOT / "src").rglob("*.py")}
-    assert {file: length for file, length in lengths.items() if length > FILE_LINES} == {}
+    long = {file: length for file, length in lengths.items() if length > FILE_LINES}
+    assert not long, long
 
 
 @pytest.mark.parametrize(
