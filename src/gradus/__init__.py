@@ -5,6 +5,7 @@ This file is the table of contents. PyTorch's functions come from one table (:mo
 
 import importlib
 import warnings
+from math import e, inf, nan, pi
 from typing import Any
 
 from gradus import dtypes as _dtypes
@@ -26,7 +27,6 @@ for _name in _dtypes.NAMES:
     globals()[_name] = getattr(_dtypes, _name)
 bool = _dtypes.bool_  # noqa: A001
 get_default_dtype, set_default_dtype, dtype = _dtypes.get_default_dtype, _dtypes.set_default_dtype, type(_dtypes.float32)
-inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
 
 # What costs import time waits until it is named.
 _LATER = {
@@ -63,20 +63,24 @@ __all__ = [
     "cuda",
     "default_generator",
     "device",
+    "e",
     "enable_grad",
     "fused",
     "grad",
     "hessian",
     "hvp",
+    "inf",
     "is_grad_enabled",
     "jacobian",
     "jvp",
     "load",
     "load_run",
+    "nan",
     "nn",
     "no_grad",
     "ops",
     "optim",
+    "pi",
     "random",
     "save",
     "set_grad_enabled",
