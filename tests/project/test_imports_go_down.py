@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "gradus"
 
 # From the ground up. Names on one row do not know each other; modules of one folder do.
 LAYERS = """
-errors versions
+errors versions cuda
 dtypes special
 backend
 primitive
@@ -32,7 +32,7 @@ torch_names
 transforms
 io
 nn optim data
-viz
+viz utils
 train
 gradus
 cli
