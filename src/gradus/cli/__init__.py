@@ -1,0 +1,35 @@
+"""The command line: ``gradus train``, ``gradus predict``, ``gradus info``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from gradus.cli.app import execute
+from gradus.errors import GradusError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and end the program: 0 when all went well, 2 after one sentence on what was wrong, 130 after Ctrl-C.
+
+    Args:
+        arguments: the words after ``gradus``; those of the command line when not given.
+    """
+    try:
+        code = execute(sys.argv[1:] if arguments is None else list(arguments))
+    except GradusError as error:
+        code = complain(error.sentence())
+    except BrokenPipeError:  # `gradus info | head -1`: nobody reads on, which is no error
+        sys.stdout = None  # type: ignore[assignment]
+        code = 0
+    except OSError as error:
+        code = complain(f"{error.filename or 'a file'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        code = 130
+    raise SystemExit(code)
+
+
+def complain(sentence: str) -> int:
+    """One line on standard error."""
+    print("gradus: " + " ".join(sentence.split()), file=sys.stderr)
+    return 2

@@ -1,0 +1,136 @@
+"""The commands and their options, as typer reads them off function signatures."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradus
+from gradus.cli.information import print_information
+from gradus.cli.prediction import predict_images
+from gradus.cli.training import DEFAULTS, Options, train
+from gradus.errors import UsageError, missing_extra
+
+Dataset = enum.StrEnum("Dataset", {name: name for name in DEFAULTS})
+Model = enum.StrEnum("Model", {"linear": "linear", "mlp": "mlp"})
+OptimizerName = enum.StrEnum("OptimizerName", {"sgd": "sgd", "adam": "adam", "adamw": "adamw"})
+ScheduleName = enum.StrEnum("ScheduleName", {"none": "none", "cosine": "cosine", "one_cycle": "one-cycle"})
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run the command that ``arguments`` name and return its exit code.
+
+    Raises:
+        UsageError: an argument that no command takes.
+        MissingExtraError: typer is not installed.
+    """
+    try:
+        import typer
+    except ImportError as error:
+        raise missing_extra("typer", "cli", "The command line") from error
+    command = typer.main.get_command(make_app(typer))
+    # The ancestor of all complaints about arguments; its home has moved between versions of typer, its heirs have not.
+    complaint = typer.BadParameter.__mro__[2]
+    try:
+        return int(command.main(list(arguments), prog_name="gradus", standalone_mode=False) or 0)
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except typer.Abort:
+        return 130
+    except complaint as error:
+        raise UsageError(error.format_message().rstrip("."), fix="gradus --help", where="") from error  # type: ignore[attr-defined]
+
+
+def make_app(typer: Any) -> Any:
+    """The typer application with its three commands."""
+    app = typer.Typer(
+        name="gradus",
+        help="Gradus: a deep-learning framework built from its foundations.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    def show_version(wanted: bool) -> None:
+        if wanted:
+            print(f"gradus {gradus.__version__}")
+            raise typer.Exit
+
+    def common(
+        context: typer.Context,
+        version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Print the version."),
+    ) -> None:
+        if context.invoked_subcommand is None:
+            print(context.get_help())
+
+    # typer resolves annotations in the module's globals, where typer itself is not: it is imported when a command runs.
+    common.__annotations__["context"] = typer.Context
+    app.callback(invoke_without_command=True)(common)
+    app.command("train")(train_command(typer))
+    app.command("predict")(predict_command(typer))
+    app.command("info")(print_information)
+    return app
+
+
+def by_dataset(field: str) -> str:
+    """The default of an option for each data set, for the help text."""
+    shown = {name: getattr(options, field) for name, options in DEFAULTS.items()}
+    return "Default: " + ", ".join(f"{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in shown.items()) + "."
+
+
+def train_command(typer: Any) -> Any:
+    option = typer.Option
+
+    def command(
+        dataset: Dataset = typer.Argument(Dataset.digits, help="What to learn."),
+        model: Model = option(Model.mlp, help="linear: softmax regression. mlp: hidden layers with ReLU."),
+        hidden: list[str] = option(None, help="Widths of the hidden layers: --hidden 256,128. " + by_dataset("hidden")),
+        dropout: float = option(None, min=0.0, max=0.9, help="Share of hidden values left out in training. " + by_dataset("dropout")),
+        epochs: int = option(None, min=1, help="Passes over the training images. " + by_dataset("epochs")),
+        batch_size: int = option(None, min=1, help="Images per step. " + by_dataset("batch_size")),
+        lr: float = option(None, help="Highest learning rate. " + by_dataset("lr") + " With sgd: " + by_dataset("sgd_lr")),
+        optimizer: OptimizerName = option(OptimizerName.adamw, help="The update rule."),
+        schedule: ScheduleName = option(ScheduleName.one_cycle, help="How the learning rate moves."),
+        seed: int = option(0, min=0, help="The same seed gives the same network, bit for bit."),
+        out: Path = option(None, help="Run folder. Default: runs/<dataset>-<model>-<time>."),
+        overwrite: bool = option(False, "--overwrite", help="Replace an earlier run in the folder."),
+    ) -> int:
+        """Train a network, and write curves, mistakes and the model to a run folder."""
+        options = Options.make(
+            dataset=dataset.value,
+            model=model.value,
+            hidden=widths(hidden),
+            dropout=dropout,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer.value,
+            schedule=schedule.value,
+            seed=seed,
+        )
+        return train(options, out, overwrite)
+
+    return command
+
+
+def predict_command(typer: Any) -> Any:
+    def command(
+        run: Path = typer.Argument(help="Folder of a finished run, or its model.safetensors."),
+        images: list[Path] = typer.Argument(help="PNG, JPEG or .npy files."),
+    ) -> None:
+        """Say what images show, with the probability of each class."""
+        predict_images(run, images)
+
+    return command
+
+
+def widths(texts: Sequence[str] | None) -> tuple[int, ...] | None:
+    """The numbers in ``--hidden 256,128 --hidden 64``; None when the option is not there."""
+    parts = [part.strip() for text in texts or () for part in text.split(",")]
+    if not parts:
+        return None
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError("--hidden takes positive whole numbers", got=",".join(parts), wanted="widths such as 256,128", where="")
+    return tuple(int(part) for part in parts)

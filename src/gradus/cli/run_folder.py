@@ -1,0 +1,74 @@
+"""The folder of one run: where it is, when it may be written to, and its config.json."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from gradus.errors import CheckpointError, UsageError
+from gradus.io.atomic import atomic_write
+
+CONFIG = "config.json"
+FORMAT = 1
+FILES = (CONFIG, "metrics.jsonl", "curves.png", "confusion.png", "mistakes.png", "model.safetensors")
+
+
+def open_folder(wanted: Path | None, dataset: str, model: str, overwrite: bool) -> Path:
+    """Make the run's folder. Only the files of an earlier run are ever removed, and only when ``overwrite`` says so.
+
+    Raises:
+        UsageError: the folder holds an earlier run and ``overwrite`` is not set, or it holds something else.
+    """
+    if wanted is None:
+        return new_folder(Path("runs") / f"{dataset}-{model}-{time.strftime('%Y%m%d-%H%M%S')}")
+    if wanted.exists() and not wanted.is_dir():
+        raise UsageError(f"{wanted} is a file, not a folder", fix="--out another folder", where="")
+    if wanted.is_dir() and any(wanted.iterdir()):
+        if not (wanted / CONFIG).is_file():
+            raise UsageError(f"{wanted} is not empty and holds no run of Gradus, so nothing is written there", fix="--out another folder", where="")
+        read_config(wanted)
+        if not overwrite:
+            raise UsageError(f"{wanted} holds an earlier run", fix="--overwrite to replace it, or --out another folder", where="")
+        for name in FILES:
+            (wanted / name).unlink(missing_ok=True)
+    wanted.mkdir(parents=True, exist_ok=True)
+    return wanted
+
+
+def new_folder(path: Path) -> Path:
+    """``path``, or ``path-2`` and so on when another run began in the same second."""
+    number = 1
+    while True:
+        candidate = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        try:
+            candidate.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return candidate
+
+
+def write_config(folder: Path, config: dict[str, Any]) -> None:
+    atomic_write(folder / CONFIG, (json.dumps({"format": FORMAT, **config}, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config of a run.
+
+    Raises:
+        CheckpointError: there is none, or it is not one that Gradus wrote.
+    """
+    path = folder / CONFIG
+    if not folder.is_dir():
+        raise CheckpointError(f"there is no run folder {folder}", code="E32", where="")
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is not a run folder: it has no {CONFIG}", wanted="a folder that `gradus train` wrote", code="E32", where="")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is damaged", got=str(error), wanted="JSON", code="E32", where="") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT or "dataset" not in config:
+        raise CheckpointError(f"{path} is not the config of a run of this version of Gradus", code="E32", where="")
+    return config

@@ -1,0 +1,18 @@
+"""Training: the Learner, its callbacks, metrics and history, and runs on disk."""
+
+from gradus.train.callbacks import (
+    Callback,
+    CancelBatch,
+    CancelEpoch,
+    CancelFit,
+    ClipGradients,
+    EarlyStopping,
+    Schedule,
+)
+from gradus.train.history import History
+from gradus.train.learner import Learner
+from gradus.train.lr_finder import LearningRates
+from gradus.train.metrics import Accuracy, BinaryAccuracy, MeanAbsoluteError, Metric, RSquared
+from gradus.train.models import build_model
+from gradus.train.progress import Progress
+from gradus.train.runs import load_run
