@@ -1,4 +1,4 @@
-"""What every test gets: one thread a worker, seeds set afresh, hypothesis without chance, and the folder of the real data sets."""
+"""What every test gets: one thread and a bounded memory for each worker, seeds set afresh, hypothesis without chance, the real data."""
 
 from __future__ import annotations
 
@@ -20,8 +20,24 @@ from hypothesis import HealthCheck, settings
 
 import gradus
 
+try:
+    import resource
+except ModuleNotFoundError:  # Windows
+    resource = None
+
 settings.register_profile("gradus", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gradus")
+
+
+MEMORY_BYTES = 6 * 2**30
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bounded_memory() -> None:
+    """A test that allocates without end raises MemoryError, where the system would otherwise kill this and other processes."""
+    if resource is not None and sys.platform == "linux":
+        _, ceiling = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES if ceiling < 0 else min(MEMORY_BYTES, ceiling), ceiling))
 
 
 @pytest.fixture(autouse=True)
