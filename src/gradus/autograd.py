@@ -109,6 +109,8 @@ def fit_to(xp: Any, g: Any, shape: tuple[int, ...]) -> Any:
     >>> fit_to(raw_namespace, np.ones((4, 2, 3)), (2, 1)).tolist()
     [[12.0], [12.0]]
     """
+    if not shape:
+        return xp.sum(g, axis=None, keepdims=False)
     added = len(g.shape) - len(shape)
     if added > 0:
         g = xp.sum(g, axis=tuple(range(added)), keepdims=False)
@@ -148,39 +150,36 @@ def _needed(nodes: list[Node], targets: set[Any]) -> set[Any]:
 def _run(cotangents: dict[Any, Any], nodes: list[Node], create_graph: bool, retain_graph: bool, needed: set[Any] | None, targets: set[Any]) -> None:
     """Carry cotangents from the latest node to the leaves; what arrives at leaves and targets stays in ``cotangents``."""
     xp: Any = raw_namespace if MODE.world is None and not create_graph else ops
+    take = cotangents.pop if not targets else cotangents.get
     for node in nodes:
-        g = cotangents.get(node)
+        g = take(node, None)
         if g is None or (needed is not None and node not in needed):
             continue
         if node.hooks:
-            g = cotangents[node] = _hooked(node.hooks, g, create_graph)
-        if node not in targets:
-            del cotangents[node]
-        if needed is not None and node in targets and not any(parent in needed for parent in node.parents if parent is not None):
-            continue
+            g = _hooked(node.hooks, g, create_graph)
+        if node in targets:
+            cotangents[node] = g
+            if not any(parent in needed for parent in node.parents if parent is not None):
+                continue
         saved = node.saved
         if saved is None:
             raise _released(node)
         if node.order < LATEST[0]:
             _check_saved(node)
-        if node.special:
-            gradients = node.pull(g, create_graph)  # type: ignore[attr-defined]
-        else:
-            rules = node.record.rules
-            last = len(rules) - 1
+        gradients = node.pull(g, create_graph) if node.special else None
         i = -1
         for parent in node.parents:
             i += 1
             if parent is None or (needed is not None and parent not in needed):
                 continue
-            if node.special:
+            if gradients is not None:
                 gradient = gradients[i]
                 if gradient is None:
                     continue
-            elif create_graph:
-                gradient = rules[i if i < last else last].function(xp, g, *_as_tensors(node, i))
             else:
-                gradient = rules[i if i < last else last].function(xp, g, *saved[i])
+                rules = node.record.rules
+                rule = rules[i] if i < len(rules) else rules[-1]
+                gradient = rule.function(xp, g, *(_as_tensors(node, i) if create_graph else saved[i]))
             if gradient.shape != parent.shape:
                 gradient = fit_to(xp, gradient, parent.shape)
             if gradient.dtype is not parent.dtype:

@@ -70,6 +70,7 @@ class Primitive:
         domains: one Domain per input.
         samples: ``samples(draw)`` gives the calls that tests make, as (args, params) pairs.
         view: whether the output may share the input's memory.
+        raw: the forward on NumPy arrays, where a shorter way than ``forward(numpy, …)`` pays.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Primitive:
         domains: Sequence[Domain] = (REAL,),
         samples: Callable[..., Any] | None = None,
         view: bool = False,
+        raw: Callable[..., Any] | None = None,
         doc: str = "",
     ) -> None:
         if name in REGISTRY:
@@ -100,7 +102,7 @@ class Primitive:
             self.forward: Callable[..., Any] = _named_forward(forward)
         else:
             self.forward = forward
-            self.raw = functools.partial(forward, backend.numpy)
+            self.raw = raw or functools.partial(forward, backend.numpy)
         backend.numpy.define(name, self.raw)
         listed = [rules] * len(self.inputs) if callable(rules) or isinstance(rules, Rule) else list(rules)
         self.rules: tuple[Rule | None, ...] = tuple(rule if rule is None or isinstance(rule, Rule) else Rule(rule) for rule in listed)
@@ -125,6 +127,8 @@ class Primitive:
             return lambda values, y, params, i: ()
         if names == ("y",):
             return lambda values, y, params, i: (y,)
+        if names == ("x_shape",) and plain[0] == "x":
+            return lambda values, y, params, i: (values[0].shape,)
         if len(names) == 1 and names[0] in self.inputs:
             k = plain.index(names[0])
             return lambda values, y, params, i: (values[k],)
@@ -132,6 +136,12 @@ class Primitive:
         if len(picks) == 1:
             (first,) = picks
             return lambda values, y, params, i: (first(values, y, params, i),)
+        if len(picks) == 2:
+            first, second = picks
+            return lambda values, y, params, i: (first(values, y, params, i), second(values, y, params, i))
+        if len(picks) == 3:
+            first, second, third = picks
+            return lambda values, y, params, i: (first(values, y, params, i), second(values, y, params, i), third(values, y, params, i))
         return lambda values, y, params, i: tuple([pick(values, y, params, i) for pick in picks])
 
     def _pick(self, name: str) -> Callable[..., Any]:
@@ -251,7 +261,7 @@ def _with_axes_kept(rule: Callable[..., Any]) -> Rule:
     kept = tuple(k for k, name in enumerate(names) if name == "y")
 
     def expanded(xp: Any, g: Any, x_shape: tuple[int, ...], axis: Any, keepdims: bool, *saved: Any) -> Any:
-        if not keepdims:
+        if not keepdims and x_shape and (axis is not None or kept):
             axes = normalize_axes(axis, len(x_shape))
             shape = tuple([1 if k in axes else n for k, n in enumerate(x_shape)])
             g = xp.reshape(g, shape)

@@ -76,17 +76,22 @@ def apply(record: Primitive, args: tuple[Any, ...], params: Any = EMPTY) -> Tens
     """Run an op of which at least one input is a Tensor, and record it if a derivative may be asked for."""
     if not MODE.plain:
         return _apply_in_mode(record, args, params)
-    needs = False
-    values = []
-    for arg in args:
-        if isinstance(arg, Tensor):
-            values.append(arg.value)
-            if arg.requires_grad:
-                needs = True
-        elif type(arg) is float or type(arg) is int:
-            values.append(arg)
-        else:
-            values.append(_operand(arg))
+    if len(args) == 1:
+        (x,) = args
+        values: Any = (x.value,)
+        needs = x.requires_grad
+    else:
+        needs = False
+        values = []
+        for arg in args:
+            if isinstance(arg, Tensor):
+                values.append(arg.value)
+                if arg.requires_grad:
+                    needs = True
+            elif type(arg) is float or type(arg) is int:
+                values.append(arg)
+            else:
+                values.append(_operand(arg))
     try:
         y = record.raw(*values, **params)
     except (ValueError, TypeError, IndexError) as error:
@@ -219,22 +224,28 @@ def _operand(arg: Any) -> Any:
     return as_array(arg)
 
 
-def _node(record: Primitive, args: tuple[Any, ...], values: list[Any], y: Any, params: Any) -> Node:
-    parents, saved = [], []
-    i = 0
-    for arg in args:
-        saver = None
-        if isinstance(arg, Tensor) and arg.requires_grad:
-            saver = record.saver_of(i)
-            if arg._base is not None and arg.node is not None and arg.node.order < LATEST[0]:
-                _check_view(arg, record)
-        if saver is None:
-            parents.append(None)
-            saved.append(None)
-        else:
-            parents.append(arg.node or arg)
-            saved.append(saver(values, y, params, i))
-        i += 1
+def _node(record: Primitive, args: tuple[Any, ...], values: Any, y: Any, params: Any) -> Node:
+    if len(args) == 1:
+        (x,) = args
+        if x._base is not None and x.node is not None and x.node.order < LATEST[0]:
+            _check_view(x, record)
+        saver = record.saver_of(0)
+        parents: Any = (x.node or x,) if saver is not None else (None,)
+        saved: Any = (saver(values, y, params, 0),) if saver is not None else (None,)
+    else:
+        parents, saved = [], []
+        for i, arg in enumerate(args):
+            saver = None
+            if isinstance(arg, Tensor) and arg.requires_grad:
+                saver = record.saver_of(i)
+                if arg._base is not None and arg.node is not None and arg.node.order < LATEST[0]:
+                    _check_view(arg, record)
+            if saver is None:
+                parents.append(None)
+                saved.append(None)
+            else:
+                parents.append(arg.node or arg)
+                saved.append(saver(values, y, params, i))
     node = _new_node(Node)
     node.record, node.parents, node.saved, node.shape, node.dtype, node.hooks = record, parents, saved, y.shape, y.dtype, None
     node.order = tick()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradus import backend
 from gradus.backend import INDEX_SLOT
 from gradus.ops.movement import flip
 from gradus.primitive import bind, normalize_axes, primitive
@@ -45,6 +46,7 @@ INDEXED = {"key": (INDEX_SLOT,)}
     "getitem",
     lambda xp, x, *indices, key: xp.getitem(x, *indices, key=key),
     (lambda xp, g, x_shape, indices, key: xp.scatter_add(g, *indices, shape=x_shape, key=key), None),
+    raw=backend.numpy.getitem,
     family="indexing",
     forward_mode="linear",
     view=True,
@@ -64,7 +66,7 @@ def getitem(record: Any, x: Any, /, *indices: Any, key: Any) -> Any:
 def index(x: Any, key: Any, /) -> Any:
     """``x[key]`` with every form of key that NumPy knows."""
     static, arrays = split_key(key)
-    return getitem(x, *arrays, key=static)
+    return bind(getitem.record, (x, *arrays), {"key": static})
 
 
 @primitive(

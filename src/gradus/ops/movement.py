@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from gradus.errors import ShapeError
 from gradus.primitive import bind, normalize_axes, primitive
 
@@ -18,7 +20,10 @@ def complete_shape(shape: Sequence[int], old: tuple[int, ...]) -> tuple[int, ...
     >>> complete_shape((2, -1), (4, 3))
     (2, 6)
     """
-    shape, size = tuple([int(n) for n in shape]), math.prod(old)
+    size = math.prod(old)
+    if math.prod(shape) == size and -1 not in shape and (size or min(shape) >= 0):
+        return tuple(shape)
+    shape = tuple([int(n) for n in shape])
     known = math.prod(n for n in shape if n != -1)
     if shape.count(-1) == 1 and known and size % known == 0:
         return tuple([size // known if n == -1 else n for n in shape])
@@ -34,6 +39,7 @@ def complete_shape(shape: Sequence[int], old: tuple[int, ...]) -> tuple[int, ...
     "reshape",
     lambda xp, x, *, shape: xp.reshape(x, shape),
     (lambda xp, g, x_shape: xp.reshape(g, x_shape),),
+    raw=lambda x, *, shape: x.reshape(shape),
     view=True,
     samples=lambda draw: [((draw(3, 4),), {"shape": (2, 6)}), ((draw(3, 4),), {"shape": (-1,)}), ((draw(),), {"shape": (1, 1)}), ((draw(0, 3),), {"shape": (3, 0)})],
     **FAMILY,
@@ -77,6 +83,7 @@ def moveaxis(x: Any, source: int, destination: int, /) -> Any:
     "broadcast_to",
     lambda xp, x, *, shape: xp.broadcast_to(x, shape),
     (lambda xp, g: g,),  # the engine folds g back to the input's shape
+    raw=lambda x, *, shape: np.broadcast_to(x, shape),  # always a view: what expand promises
     view=True,
     samples=lambda draw: [((draw(3, 1),), {"shape": (2, 3, 4)}), ((draw(),), {"shape": (2,)})],
     **FAMILY,
