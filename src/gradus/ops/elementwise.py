@@ -203,7 +203,7 @@ def clip(record: Any, x: Any, /, low: Any = None, high: Any = None) -> Any:
     (lambda xp, g: g,),
     family="elementwise",
     forward_mode="linear",
-    samples=lambda draw: [((draw(3, 4),), {"dtype": "float32"}), ((draw(3),), {"dtype": "int64"})],
+    samples=lambda draw: [((draw(3, 4),), {"dtype": "float64"}), ((draw(3),), {"dtype": "int64"})],
     view=True,
 )
 def astype(record: Any, x: Any, /, dtype: Any) -> Any:
