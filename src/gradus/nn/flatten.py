@@ -1,0 +1,34 @@
+"""Flatten: images to vectors."""
+
+from __future__ import annotations
+
+from gradus.nn.module import Module
+from gradus.tensors import Tensor
+
+
+class Flatten(Module):
+    """Makes one axis of the axes ``start_dim`` … ``end_dim``; by default of all but the first, which is the batch.
+
+    Args:
+        start_dim: first axis.
+        end_dim: last axis, included.
+
+    Shape:
+        (B, C, H, W) to (B, C * H * W) by default.
+
+    Example:
+        >>> import gradus
+        >>> Flatten()(gradus.ones(5, 28, 28)).shape
+        Size([5, 784])
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x.flatten(start_dim, end_dim)``."""
+        return x.flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        """The two axes."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -1,0 +1,37 @@
+"""PyTorch's import path of the stateless layers; each lives in the file of :mod:`gradus.fused` that its name predicts."""
+
+from gradus.fused.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from gradus.fused.dropout import dropout
+from gradus.fused.linear import linear
+from gradus.fused.loss import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
+from gradus.fused.softmax import log_softmax, softmax
+
+__all__ = [
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "gelu",
+    "huber_loss",
+    "l1_loss",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "mse_loss",
+    "nll_loss",
+    "relu",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "softmax",
+    "softplus",
+    "tanh",
+]

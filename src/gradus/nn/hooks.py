@@ -1,0 +1,65 @@
+"""Forward hooks: functions that a module calls before and after its ``forward``, each removable by the handle it got."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+_numbers = itertools.count()
+
+
+class RemovableHandle:
+    """Takes a hook away again; also a context manager that does so on leaving.
+
+    >>> table = {}
+    >>> handle = RemovableHandle(table, print)
+    >>> handle.remove(); table
+    {}
+    """
+
+    def __init__(self, table: dict[int, Any], hook: Any, first: bool = False) -> None:
+        self.table, self.number = table, next(_numbers)
+        if first:
+            later = dict(table)
+            table.clear()
+            table[self.number] = hook
+            table.update(later)
+        else:
+            table[self.number] = hook
+
+    def remove(self) -> None:
+        """Take the hook away; a second call does nothing."""
+        self.table.pop(self.number, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+class Hooks:
+    """The hooks of one module. A module has none until the first is registered, so that calls without hooks stay cheap."""
+
+    def __init__(self) -> None:
+        self.before: dict[int, tuple[Callable[..., Any], bool]] = {}
+        self.after: dict[int, tuple[Callable[..., Any], bool]] = {}
+
+    def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Hooks before, ``forward``, hooks after. A hook that returns something other than None replaces the input or output."""
+        for hook, with_kwargs in tuple(self.before.values()):
+            if with_kwargs:
+                changed = hook(module, args, kwargs)
+                if changed is not None:
+                    args, kwargs = changed
+            else:
+                changed = hook(module, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+        y = module.forward(*args, **kwargs)
+        for hook, with_kwargs in tuple(self.after.values()):
+            changed = hook(module, args, kwargs, y) if with_kwargs else hook(module, args, y)
+            if changed is not None:
+                y = changed
+        return y
