@@ -16,7 +16,7 @@ from gradus import autograd, ops
 from gradus.errors import GradError, ShapeError
 from gradus.ops.operators import Operators
 from gradus.primitive import Primitive
-from gradus.tape import MODE, apply
+from gradus.tape import MODE, Node, apply
 from gradus.tensors import Tensor, as_array, wrap
 
 # Trees: tensors in tuples, lists and dicts.
@@ -214,7 +214,12 @@ class ForwardMode:
             return x
         if tangent is None and type(x.value) is np.ndarray and not x.requires_grad:
             return x
-        return wrap(Dual(self, x, tangent))
+        lifted = wrap(Dual(self, x, tangent))
+        if x.requires_grad and x.node is None and tangent is None:
+            # Perhaps a leaf of a derivative taken inside this world: gradients that arrive at the dual go to the leaf.
+            lifted.node = Node(ops.astype.record, (x,), ((),), x.value.shape, x.value.dtype)
+            lifted.requires_grad = True
+        return lifted
 
     def outside(self) -> _Outside:
         """A context in which ops run as they would have where ``jvp`` was called."""

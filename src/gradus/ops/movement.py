@@ -213,7 +213,7 @@ def _pad_rule(xp: Any, g: Any, width: tuple[tuple[int, int], ...], x_shape: tupl
     "pad",
     lambda xp, x, *, width: xp.module.pad(x, width),
     (_pad_rule,),
-    samples=lambda draw: [((draw(3, 4),), {"width": ((1, 0), (2, 3))})],
+    samples=lambda draw: [((draw(3, 4),), {"width": ((1, 0), (2, 3))}), ((draw(0,),), {"width": ((1, 1),)})],
     **FAMILY,
 )
 def pad(record: Any, x: Any, /, width: Any) -> Any:
