@@ -157,7 +157,7 @@ def _run(cotangents: dict[Any, Any], nodes: list[Node], create_graph: bool, reta
             continue
         if node.hooks:
             g = _hooked(node.hooks, g, create_graph)
-        if node in targets:
+        if targets and node in targets:
             cotangents[node] = g
             if not any(parent in needed for parent in node.parents if parent is not None):
                 continue

@@ -112,10 +112,10 @@ def _reduction(reduce: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _stretched(x: Any, shape: tuple[int, ...]) -> Any:
-    """``x`` broadcast: one number into a small shape is filled in, which takes a third of the time of making a view."""
-    if x.shape == () and math.prod(shape) <= 1024:
+    """``x`` broadcast: a small result is filled in, which takes a third of the time of making a view."""
+    if math.prod(shape) <= 1024:
         out = np.empty(shape, x.dtype)
-        out.fill(x)
+        out[...] = x
         return out
     return np.broadcast_to(x, shape)
 

@@ -229,7 +229,7 @@ def _node(record: Primitive, args: tuple[Any, ...], values: Any, y: Any, params:
         (x,) = args
         if x._base is not None and x.node is not None and x.node.order < LATEST[0]:
             _check_view(x, record)
-        saver = record.saver_of(0)
+        saver = record.savers[0]
         parents: Any = (x.node or x,) if saver is not None else (None,)
         saved: Any = (saver(values, y, params, 0),) if saver is not None else (None,)
     else:
