@@ -173,6 +173,13 @@ class TestLinear:
             Net()(gradus.zeros(7, 4))
         assert caught.value.module_path == "Net.body.2 (Linear 5 -> 2)"
 
+        def apply(f, x):
+            return (lambda self: self[0](x))([f])
+
+        with pytest.raises(ShapeError) as caught:
+            apply(model, gradus.zeros(7, 4))
+        assert caught.value.module_path == "f.body.2 (Linear 5 -> 2)"
+
     @pytest.mark.parametrize(
         "array, said",
         [
@@ -189,6 +196,12 @@ class TestLinear:
             net(gradus.tensor(array))
         text = str(caught.value)
         assert all(words in text for words in [*said, "net.0 (Linear 3 -> 2)"]), text
+
+    @pytest.mark.parametrize("x, got", [(np.ones((2, 3)), "ndarray of dtype float64"), ([[1.0, 2.0, 3.0]], "list")])
+    def test_no_tensor(self, x, got) -> None:
+        with pytest.raises(DTypeError, match="takes a Tensor") as caught:
+            nn.Linear(3, 2)(x)
+        assert caught.value.got == got
 
     def test_a_wrong_dtype_of_a_double_layer(self) -> None:
         with pytest.raises(DTypeError, match=r"input is float32, the weight float64") as caught:

@@ -56,7 +56,7 @@ class Linear(Module):
     def forward(self, x: Tensor) -> Tensor:  # (..., in_features) -> (..., out_features)
         """``x @ weight.T + bias``."""
         w = self.weight
-        if x.value.dtype is not w.value.dtype and x.dtype != w.dtype:
+        if not isinstance(x, Tensor) or (x.value.dtype is not w.value.dtype and x.dtype != w.dtype):
             raise dtype_error(self, x)
         try:
             return linear(x, w, self.bias)
@@ -98,8 +98,11 @@ def shape_error(layer: Linear, x: Tensor) -> ShapeError:
     )
 
 
-def dtype_error(layer: Linear, x: Tensor) -> DTypeError:
+def dtype_error(layer: Linear, x: Any) -> DTypeError:
     """Why an input's dtype is refused: integers are no activations, and mixing floats would change the precision silently."""
+    if not isinstance(x, Tensor):
+        got = f"{type(x).__name__} of dtype {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
+        return DTypeError(f"{layer.caption()} takes a Tensor", got=got, wanted="a Tensor", fix="gradus.tensor(x).float()", code="E14")
     mine, theirs = layer.weight.dtype, x.dtype
     code, fix = "E14", {"float32": "x.float()", "float64": "x.double()"}.get(mine.name, f"x.to(gradus.{mine.name})")
     if theirs == dtypes.uint8:

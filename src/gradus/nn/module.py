@@ -12,7 +12,7 @@ import numpy as np
 
 from gradus import dtypes
 from gradus.autograd import no_grad
-from gradus.errors import GradusError, UsageError
+from gradus.errors import PACKAGE_FOLDER, GradusError, UsageError
 from gradus.nn.hooks import Hooks, RemovableHandle
 from gradus.nn.state import LoadReport, load_into, state_of
 from gradus.nn.summary import Summary, summarise
@@ -261,6 +261,16 @@ def _locate(error: GradusError, module: Module, caller: FrameType | None) -> Non
     path = next((name for name, each in module.named_modules() if each is innermost), None)
     if path is None:  # kept where the walk does not see it, such as a list: its own caption is all that is known
         return
-    variables = {} if caller is None else caller.f_locals
-    root = next((name for name, value in variables.items() if value is module and name != "self"), type(module).__name__)
+    root = _variable(module, caller) or type(module).__name__
     error.module_path = f"{root}.{path} ({innermost.caption()})" if path else f"{root} ({innermost.caption()})"
+
+
+def _variable(module: Module, frame: FrameType | None) -> str:
+    """What the user's code calls a module: the innermost variable outside Gradus that holds it; "" if none does."""
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(PACKAGE_FOLDER):
+            for name, value in frame.f_locals.items():
+                if value is module and name != "self":
+                    return name
+        frame = frame.f_back
+    return ""

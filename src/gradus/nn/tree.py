@@ -108,7 +108,8 @@ class Tree:
 
     @property
     def _modules(self) -> dict[str, Any]:
-        return dict(self._own(MODULE))
+        values = vars(self)
+        return {name: values[name] for name, kind in self._kinds.items() if kind == MODULE and values[name] is not None}
 
     @property
     def _parameters(self) -> dict[str, Parameter]:

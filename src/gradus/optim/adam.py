@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from gradus import ops
 from gradus.errors import UsageError
 from gradus.optim.groups import Group, check_not_negative
-from gradus.optim.optimizer import Optimizer, State, read
+from gradus.optim.optimizer import Optimizer, State
 from gradus.tensors import Tensor, wrap
 
 
@@ -94,6 +94,7 @@ class Adam(Optimizer):
 
     # exp_avg: m;  exp_avg_sq: v;  max_exp_avg_sq: v_max, with amsgrad. Beside them step: int.
     SAME_SHAPE: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    ELEMENTWISE: ClassVar[bool] = True
     DECOUPLED: ClassVar[bool] = False
 
     def __init__(
@@ -123,18 +124,21 @@ class Adam(Optimizer):
                 code="E29",
             )
 
-    def init_state(self, p: Tensor, options: Group) -> State:
-        """Zeros of the parameter's shape, and a count of steps."""
-        names = self.SAME_SHAPE if options["amsgrad"] else self.SAME_SHAPE[:2]
-        return {"step": 0, **{name: wrap(ops.zeros_like(p.value)) for name in names}}
+    def _names(self, options: Group) -> tuple[str, ...]:
+        return self.SAME_SHAPE if options["amsgrad"] else self.SAME_SHAPE[:2]
+
+    def prepare(self, p: Tensor, state: State, options: Group) -> Group:
+        """Make zeros of the parameter's shape where they lack, and count the step."""
+        for name in self._names(options):
+            if state.get(name) is None:
+                state[name] = wrap(ops.zeros_like(p.value))
+        state["step"] = state.get("step", 0) + 1
+        return options
 
     def update(self, xp: Any, p: Any, g: Any, state: State, options: Group) -> tuple[Any, dict[str, Any]]:
         """Apply :func:`adam_update`."""
-        state["step"] += 1
-        beta1, beta2 = options["betas"]
-        names = self.SAME_SHAPE if options["amsgrad"] else self.SAME_SHAPE[:2]
-        m, v, *v_max = [read(state[name]) for name in names]
-        new, *remembered = adam_update(
-            xp, p, g, m, v, state["step"], options["lr"], beta1, beta2, options["eps"], options["weight_decay"], self.DECOUPLED, *v_max
-        )
+        names = self._names(options)
+        m, v, *v_max = [state[name] for name in names]
+        chosen = [state["step"], options["lr"], *options["betas"], options["eps"], options["weight_decay"], self.DECOUPLED]
+        new, *remembered = adam_update(xp, p, g, m, v, *chosen, *v_max)
         return new, dict(zip(names, remembered, strict=False))

@@ -1,7 +1,7 @@
 """Optimizer: parameter groups, per-parameter state, and the loop that applies an update rule to each parameter.
 
-A subclass states two things: what it remembers about a parameter (:meth:`Optimizer.init_state`) and its rule
-(:meth:`Optimizer.update`), which calls a pure function of raw arrays. Parameters and state are written in place, never replaced.
+A subclass states two things: what it remembers about a parameter (:meth:`Optimizer.prepare`) and its rule (:meth:`Optimizer.update`),
+a pure function of raw arrays. Parameters and state are written in place, never replaced.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ import numpy as np
 
 from gradus import backend, ops
 from gradus.autograd import enable_grad, no_grad
-from gradus.errors import CheckpointError, UsageError
+from gradus.errors import CheckpointError, DTypeError, UsageError
 from gradus.inplace import assign
 from gradus.optim.groups import Group, as_groups, check_not_negative, check_parameter, split_names
 from gradus.tape import MODE
 from gradus.tensors import Tensor, wrap
 
 State = dict[str, Any]
+
+# Elements. Arrays above LARGE do not stay in a second-level cache from one pass of a rule to the next; six blocks of float32 (400 kB) do.
+LARGE, BLOCK = 131072, 16384
 
 
 class Optimizer:
@@ -51,6 +54,8 @@ class Optimizer:
 
     # Names of the state tensors that have the parameter's shape and dtype.
     SAME_SHAPE: ClassVar[tuple[str, ...]] = ()
+    # Whether the rule treats each element alone: then large arrays are updated block by block, while a block is in the cache.
+    ELEMENTWISE: ClassVar[bool] = False
 
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
@@ -61,12 +66,23 @@ class Optimizer:
 
     # What a subclass states.
 
-    def init_state(self, p: Tensor, options: Group) -> State:
-        """What is remembered about ``p``, at its first step."""
-        return {}
+    def prepare(self, p: Tensor, state: State, options: Group) -> Group:
+        """Before the rule, once a step: count, and make what ``state`` lacks. Returns the options that the rule gets."""
+        return options
 
     def update(self, xp: Any, p: Any, g: Any, state: State, options: Group) -> tuple[Any, dict[str, Any]]:
-        """The rule: raw arrays of a parameter and its gradient to the new parameter and the new arrays of its state."""
+        """The rule, without side effects.
+
+        Args:
+            xp: array namespace.
+            p: parameter, a raw array.
+            g: gradient, of the parameter's shape.
+            state: what is remembered, tensors as raw arrays.
+            options: the group's.
+
+        Returns:
+            The new parameter, and new arrays for names of ``state``.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no update rule")
 
     def validate(self, options: Group) -> None:
@@ -97,15 +113,35 @@ class Optimizer:
         return loss
 
     def _step_one(self, p: Tensor, grad: Tensor, options: Group) -> None:
-        state = self.state.get(p)
-        if state is None:
-            state = self.state[p] = self.init_state(p, options)
+        state = self.state[p]
+        options = self.prepare(p, state, options)
+        arrays = {name: read(value) if isinstance(value, Tensor) else value for name, value in state.items()}
         value, g = read(p), read(grad)
+        for name in self.SAME_SHAPE:
+            if name in arrays and arrays[name].dtype != value.dtype:
+                raise dtype_changed(self, name, arrays[name].dtype, value.dtype)
+        if self.ELEMENTWISE and type(value) is np.ndarray and value.size > LARGE and _in_one_piece(value, g, *arrays.values()):
+            self._step_in_blocks(value, g, arrays, options)
+            return
         xp = backend.numpy if type(value) is np.ndarray and type(g) is np.ndarray else ops
-        new, remembered = self.update(xp, value, -g if options.get("maximize") else g, state, options)
+        new, remembered = self.update(xp, value, -g if options.get("maximize") else g, arrays, options)
         assign(p, new)
         for name, array in remembered.items():
             assign(state[name], array)
+
+    def _step_in_blocks(self, p: Any, g: Any, state: State, options: Group) -> None:
+        """The same on stretches of the flattened arrays: the rule's passes find a block in the cache (Adam: three times as fast)."""
+        arrays = {name: value.reshape(-1) for name, value in state.items() if type(value) is np.ndarray}
+        p, g = p.reshape(-1), g.reshape(-1)
+        for start in range(0, p.size, BLOCK):
+            block = slice(start, start + BLOCK)
+            blocks = {name: array[block] for name, array in arrays.items()}
+            new, remembered = self.update(
+                backend.numpy, p[block], -g[block] if options.get("maximize") else g[block], {**state, **blocks}, options
+            )
+            assign(wrap(p[block]), new)
+            for name, array in remembered.items():
+                assign(wrap(blocks[name]), array)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients; ``set_to_none=False`` fills them with zeros instead."""
@@ -257,6 +293,24 @@ class Optimizer:
 def read(tensor: Tensor) -> Any:
     """The raw array of a tensor, or under a trace the tracer that stands for it: a rule must not see the trace's state as constants."""
     return tensor.value if MODE.world is None else MODE.world.lift(tensor).value
+
+
+def dtype_changed(optimiser: Optimizer, name: str, old: Any, new: Any) -> DTypeError:
+    """The model was converted after the optimiser had begun: going on would round every update to the old precision."""
+    return DTypeError(
+        f"{type(optimiser).__name__} began with {old} parameters, and now they are {new}",
+        got=f"state {name!r} {old}, parameter {new}",
+        wanted="one dtype",
+        why="model.double() or model.float() was called after the first step",
+        fix="convert the model first, then make the optimiser",
+        code="E14",
+    )
+
+
+def _in_one_piece(p: Any, *others: Any) -> bool:
+    """Whether all arrays among the values are flat in memory and of the shape of ``p``."""
+    arrays = [p, *(value for value in others if hasattr(value, "shape"))]
+    return all(type(array) is np.ndarray and array.flags.c_contiguous and array.shape == p.shape for array in arrays)
 
 
 def _plain(value: Any) -> Any:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from gradus import ops
 from gradus.errors import UsageError
 from gradus.optim.groups import Group, check_not_negative
-from gradus.optim.optimizer import Optimizer, State, read
-from gradus.tensors import wrap
+from gradus.optim.optimizer import Optimizer, State
+from gradus.tensors import Tensor, wrap
 
 
 def sgd_update(
@@ -69,6 +70,7 @@ class SGD(Optimizer):
     """
 
     SAME_SHAPE: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
+    ELEMENTWISE: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -102,16 +104,16 @@ class SGD(Optimizer):
                 code="E29",
             )
 
+    def prepare(self, p: Tensor, state: State, options: Group) -> Group:
+        """Make the buffer at the first step with momentum, which is not dampened."""
+        if options["momentum"] == 0 or state.get("momentum_buffer") is not None:
+            return options
+        state["momentum_buffer"] = wrap(ops.zeros_like(p.value))
+        return {**options, "dampening": 0.0}
+
     def update(self, xp: Any, p: Any, g: Any, state: State, options: Group) -> tuple[Any, dict[str, Any]]:
-        """Apply :func:`sgd_update`. The buffer is made at the first step with momentum, which dampening does not touch."""
-        lr, momentum, dampening = options["lr"], options["momentum"], options["dampening"]
-        weight_decay, nesterov = options["weight_decay"], options["nesterov"]
-        if momentum == 0:
-            new, _ = sgd_update(xp, p, g, None, lr, momentum, dampening, weight_decay, nesterov)
-            return new, {}
-        buffer = state.get("momentum_buffer")
-        if buffer is None:
-            buffer = state["momentum_buffer"] = wrap(xp.zeros_like(p))
-            dampening = 0.0
-        new, m = sgd_update(xp, p, g, read(buffer), lr, momentum, dampening, weight_decay, nesterov)
-        return new, {"momentum_buffer": m}
+        """Apply :func:`sgd_update`."""
+        m = None if options["momentum"] == 0 else state["momentum_buffer"]
+        chosen = [options[name] for name in ("lr", "momentum", "dampening", "weight_decay", "nesterov")]
+        new, m = sgd_update(xp, p, g, m, *chosen)
+        return new, {} if m is None else {"momentum_buffer": m}
