@@ -25,7 +25,7 @@ def explain(record: Primitive, values: Any, params: Any, error: Exception) -> Ex
     """The typed error for a forward function that raised."""
     if isinstance(error, GradusError):
         return error
-    names = [*(name.lstrip("*") for name in record.inputs), *itertools.repeat(record.inputs[-1].lstrip("*"))]
+    names = itertools.chain((name.lstrip("*") for name in record.inputs), itertools.repeat(record.inputs[-1].lstrip("*")))
     got = ", ".join(f"{name} {describe(value)}" for name, value in zip(names, values, strict=False))
     shapes = [tuple(v.shape) for v in values if hasattr(v, "shape")]
     if record.family == "elementwise" and len(shapes) >= 2:
