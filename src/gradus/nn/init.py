@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from gradus import random
-from gradus.autograd import no_grad
 from gradus.errors import ShapeError, UsageError
 from gradus.inplace import assign
 from gradus.tensors import Tensor
@@ -20,8 +19,7 @@ Generator = random.Generator | None
 
 
 def _fill(tensor: Tensor, value: Any) -> Tensor:
-    with no_grad():
-        assign(tensor, value)
+    assign(tensor, value)
     return tensor
 
 

@@ -22,6 +22,7 @@ class Linear(Module):
         in_features: length of the last axis of ``x``.
         out_features: length of the last axis of ``y``.
         bias: whether there is a ``b``.
+        device: "cpu" or None.
         dtype: of weight and bias; float32 when not given.
 
     Shape:
@@ -42,8 +43,8 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(empty(out_features, in_features, dtype=dtype))
-        self.register_parameter("bias", Parameter(empty(out_features, dtype=dtype)) if bias else None)
+        self.weight = Parameter(empty(out_features, in_features, device=device, dtype=dtype))
+        self.register_parameter("bias", Parameter(empty(out_features, device=device, dtype=dtype)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradus.autograd import no_grad
 from gradus.errors import CheckpointError
 from gradus.inplace import assign
 from gradus.tensors import Tensor
@@ -132,9 +131,8 @@ def load_into(module: Module, state: Mapping[str, Any], strict: bool = True) -> 
     report.closest = closest_names(report.unexpected, report.missing)
     if strict and not report.complete:
         raise _refusal(module, report)
-    with no_grad():
-        for name in report.loaded:
-            assign(targets[name], arrays[name].astype(targets[name].dtype))
+    for name in report.loaded:
+        assign(targets[name], arrays[name].astype(targets[name].dtype))
     return report
 
 
