@@ -154,3 +154,32 @@ def test_labels_are_checked(loss) -> None:
     with pytest.raises(GradusError) as caught:
         loss(gradus.zeros(3, 3), gradus.tensor([1.0, 2.0, 0.0]))
     assert caught.value.code == "E08"
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "int32", "int64"])
+def test_labels_of_any_integer_dtype(kind) -> None:
+    x, labels = gradus.tensor(np.random.standard_normal((4, 3))), np.array([0, 2, 1, 1])
+    for loss in (nn.CrossEntropyLoss(), nn.CrossEntropyLoss(ignore_index=1), nn.CrossEntropyLoss(label_smoothing=0.1), nn.NLLLoss()):
+        assert loss(x, gradus.tensor(labels.astype(kind))).item() == loss(x, gradus.tensor(labels)).item()
+
+
+def test_yes_or_no_targets_of_any_dtype() -> None:
+    x, loss = gradus.tensor([0.5, -1.0, 2.0]), nn.BCEWithLogitsLoss()
+    for target in (gradus.tensor([1, 0, 1]), gradus.tensor([True, False, True])):
+        assert loss(x, target).item() == loss(x, target.float()).item()
+
+
+def test_one_row_of_probabilities(compare) -> None:
+    x, target = arrays((CLASSES,), "float64")
+    target = np.exp(target) / np.exp(target).sum()
+    compare(nn.CrossEntropyLoss(label_smoothing=0.1), torch.nn.CrossEntropyLoss(label_smoothing=0.1), [x, target], "float64")
+
+
+@pytest.mark.parametrize(
+    "loss", [nn.MSELoss(reduction="sum"), nn.CrossEntropyLoss(reduction="sum"), nn.BCEWithLogitsLoss(reduction="none")], ids=repr
+)
+def test_no_rows(loss) -> None:
+    x = gradus.zeros(0, 3).requires_grad_()
+    target = gradus.zeros(0, dtype=gradus.int64) if isinstance(loss, nn.CrossEntropyLoss) else gradus.zeros(0, 3)
+    loss(x, target).sum().backward()
+    assert x.grad.shape == (0, 3)

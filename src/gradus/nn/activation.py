@@ -34,7 +34,13 @@ class ReLU(_Activation):
 
 
 class SiLU(_Activation):
-    """x * sigmoid(x), also called swish (Elfwing et al. 2017)."""
+    """x * sigmoid(x), also called swish (Elfwing et al. 2017).
+
+    Example:
+        >>> import gradus
+        >>> SiLU()(gradus.tensor([-1.0, 2.0]))
+        tensor([-0.2689,  1.7616])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """x * sigmoid(x)."""
@@ -56,7 +62,13 @@ class Sigmoid(Module):
 
 
 class Tanh(Module):
-    """(exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
+    """(exp(x) - exp(-x)) / (exp(x) + exp(-x)).
+
+    Example:
+        >>> import gradus
+        >>> Tanh()(gradus.tensor([-1.0, 2.0]))
+        tensor([-0.7616,  0.9640])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """tanh(x)."""
@@ -95,6 +107,11 @@ class LeakyReLU(Module):
     Args:
         negative_slope: the slope below zero.
         inplace: accepted, without effect.
+
+    Example:
+        >>> import gradus
+        >>> LeakyReLU()(gradus.tensor([-1.0, 2.0]))
+        tensor([-0.0100,  2.0000])
     """
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
@@ -115,6 +132,11 @@ class ELU(Module):
     Args:
         alpha: minus the limit at minus infinity.
         inplace: accepted, without effect.
+
+    Example:
+        >>> import gradus
+        >>> ELU()(gradus.tensor([-1.0, 2.0]))
+        tensor([-0.6321,  2.0000])
     """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
@@ -135,6 +157,11 @@ class Softplus(Module):
     Args:
         beta: sharpness.
         threshold: from where on it is linear.
+
+    Example:
+        >>> import gradus
+        >>> Softplus()(gradus.tensor([-1.0, 2.0]))
+        tensor([0.3133, 2.1269])
     """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
@@ -195,6 +222,11 @@ class LogSoftmax(_AlongAxis):
 
     Args:
         dim: the axis of the classes.
+
+    Example:
+        >>> import gradus
+        >>> LogSoftmax(dim=1)(gradus.zeros(1, 2))
+        tensor([[-0.6931, -0.6931]])
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -17,7 +17,13 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 
 def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
-    """The norm of all tensors taken as one long vector: the norm of their norms."""
+    """The norm of all tensors taken as one long vector: the norm of their norms.
+
+    Example:
+        >>> import gradus
+        >>> get_total_norm([gradus.tensor([3.0]), gradus.tensor([4.0])])
+        tensor(5.)
+    """
     norms = [t.norm(norm_type) for t in tensors]
     return stack(norms).norm(norm_type) if norms else tensor(0.0)
 
@@ -67,6 +73,13 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     Args:
         parameters: tensors whose ``grad`` is changed.
         clip_value: the largest size of an element.
+
+    Example:
+        >>> import gradus
+        >>> w = gradus.zeros(2).requires_grad_()
+        >>> (w * gradus.tensor([3.0, -0.5])).sum().backward()
+        >>> clip_grad_value_(w, 1.0); w.grad
+        tensor([ 1.0000, -0.5000])
     """
     with no_grad():
         for g in _gradients(parameters):

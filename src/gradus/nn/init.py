@@ -37,29 +37,60 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Fill with 0."""
+    """Fill with 0.
+
+    Example:
+        >>> import gradus
+        >>> zeros_(gradus.empty(2))
+        tensor([0., 0.])
+    """
     return constant_(tensor, 0.0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Fill with 1."""
+    """Fill with 1.
+
+    Example:
+        >>> import gradus
+        >>> ones_(gradus.empty(2))
+        tensor([1., 1.])
+    """
     return constant_(tensor, 1.0)
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """Fill a matrix with the identity: 1 on the diagonal, 0 elsewhere."""
+    """Fill a matrix with the identity: 1 on the diagonal, 0 elsewhere.
+
+    Example:
+        >>> import gradus
+        >>> eye_(gradus.empty(2, 3))
+        tensor([[1., 0., 0.],
+                [0., 1., 0.]])
+    """
     if tensor.ndim != 2:
         raise ShapeError("eye_ fills a matrix", got=f"shape {tuple(tensor.shape)}", wanted="two axes", code="E03")
     return _fill(tensor, np.eye(*tensor.shape, dtype=tensor.dtype))
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator = None) -> Tensor:
-    """Fill with U(a, b)."""
+    """Fill with U(a, b).
+
+    Example:
+        >>> import gradus
+        >>> uniform_(gradus.empty(3), generator=gradus.Generator(0))
+        tensor([0.0347, 0.0115, 0.6120])
+    """
     return _fill(tensor, a + (b - a) * random.uniform(tensor.shape, tensor.dtype, generator))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> Tensor:
-    """Fill with N(mean, std²)."""
+    """Fill with N(mean, std²).
+
+    Example:
+        >>> import gradus
+        >>> normal_(gradus.empty(3), generator=gradus.Generator(0))
+        tensor([-0.2028,  0.0081, -0.1720])
+    """
     return _fill(tensor, mean + std * random.normal(tensor.shape, tensor.dtype, generator))
 
 
@@ -77,6 +108,11 @@ def trunc_normal_(
         a: least value, in the same unit as ``mean``.
         b: greatest value.
         generator: source of random numbers.
+
+    Example:
+        >>> import gradus
+        >>> trunc_normal_(gradus.empty(3), generator=gradus.Generator(0))
+        tensor([-1.5901,  0.2711, -0.3276])
     """
     if not a < b:
         raise UsageError("trunc_normal_ needs an interval", got=f"a = {a}, b = {b}", wanted="a < b", code="E29")
@@ -92,6 +128,12 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator = None) 
     """Fill with a random orthogonal matrix (Saxe et al. 2014); axes after the first are taken as one.
 
     Rows are orthonormal where they are fewer than columns, else columns are. The signs of the diagonal of R make it even (Mezzadri 2007).
+
+    Example:
+        >>> import gradus
+        >>> q = orthogonal_(gradus.empty(3, 5))
+        >>> gradus.allclose(q @ q.T, gradus.eye(3), atol=1e-6)
+        True
     """
     if tensor.ndim < 2:
         raise ShapeError("orthogonal_ fills a matrix", got=f"shape {tuple(tensor.shape)}", wanted="at least two axes", code="E03")
@@ -165,13 +207,25 @@ def _ratio(gain: float, fan: float) -> float:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator = None) -> Tensor:
-    """Fill with U(-k, k), k = gain * sqrt(6 / (fan_in + fan_out)): keeps variance forward and backward (Glorot, Bengio 2010)."""
+    """Fill with U(-k, k), k = gain * sqrt(6 / (fan_in + fan_out)): keeps variance forward and backward (Glorot, Bengio 2010).
+
+    Example:
+        >>> import gradus
+        >>> f"{xavier_uniform_(gradus.empty(200, 100)).abs().max():.2f}"
+        '0.14'
+    """
     bound = math.sqrt(3.0) * _ratio(gain, sum(fans(tensor)) / 2)
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator = None) -> Tensor:
-    """Fill with N(0, s²), s = gain * sqrt(2 / (fan_in + fan_out))."""
+    """Fill with N(0, s²), s = gain * sqrt(2 / (fan_in + fan_out)).
+
+    Example:
+        >>> import gradus
+        >>> f"{xavier_normal_(gradus.empty(200, 100)).std():.2f}"
+        '0.08'
+    """
     return normal_(tensor, 0.0, _ratio(gain, sum(fans(tensor)) / 2), generator)
 
 
@@ -186,6 +240,11 @@ def kaiming_uniform_(
         mode: "fan_in" keeps the variance of activations, "fan_out" that of gradients.
         nonlinearity: what follows the layer.
         generator: source of random numbers.
+
+    Example:
+        >>> import gradus
+        >>> f"{kaiming_uniform_(gradus.empty(200, 100)).std():.2f}"
+        '0.14'
     """
     bound = math.sqrt(3.0) * _ratio(calculate_gain(nonlinearity, a), _fan(tensor, mode))
     return uniform_(tensor, -bound, bound, generator)
@@ -194,5 +253,11 @@ def kaiming_uniform_(
 def kaiming_normal_(
     tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Generator = None
 ) -> Tensor:
-    """Fill with N(0, s²), s = gain / sqrt(fan). Arguments as in :func:`kaiming_uniform_`."""
+    """Fill with N(0, s²), s = gain / sqrt(fan). Arguments as in :func:`kaiming_uniform_`.
+
+    Example:
+        >>> import gradus
+        >>> f"{kaiming_normal_(gradus.empty(200, 100)).std():.2f}"
+        '0.14'
+    """
     return normal_(tensor, 0.0, _ratio(calculate_gain(nonlinearity, a), _fan(tensor, mode)), generator)

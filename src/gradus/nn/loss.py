@@ -42,6 +42,11 @@ class L1Loss(_Loss):
 
     Args:
         reduction: "mean", "sum" or "none".
+
+    Example:
+        >>> import gradus
+        >>> L1Loss()(gradus.tensor([0.0, 3.0]), gradus.tensor([0.5, 0.0]))
+        tensor(1.7500)
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -55,6 +60,11 @@ class HuberLoss(_Loss):
     Args:
         reduction: "mean", "sum" or "none".
         delta: where one becomes the other, in units of the error.
+
+    Example:
+        >>> import gradus
+        >>> HuberLoss(reduction="none")(gradus.tensor([0.0, 3.0]), gradus.tensor([0.5, 0.0]))
+        tensor([0.1250, 2.5000])
     """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
@@ -72,6 +82,11 @@ class SmoothL1Loss(_Loss):
     Args:
         reduction: "mean", "sum" or "none".
         beta: where the parabola ends, in units of the error.
+
+    Example:
+        >>> import gradus
+        >>> SmoothL1Loss(reduction="none", beta=2.0)(gradus.tensor([0.0, 3.0]), gradus.tensor([0.5, 0.0]))
+        tensor([0.0625, 2.0000])
     """
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
@@ -131,6 +146,11 @@ class NLLLoss(_Loss):
         weight: (C,), one factor a class.
         ignore_index: the label of rows that do not count.
         reduction: "mean", "sum" or "none".
+
+    Example:
+        >>> import gradus
+        >>> NLLLoss()(gradus.zeros(2, 4).log_softmax(dim=1), gradus.tensor([0, 3]))
+        tensor(1.3863)
     """
 
     weight: Tensor | None
@@ -152,6 +172,11 @@ class BCEWithLogitsLoss(_Loss):
         weight: a factor for each element, broadcast to the target.
         reduction: "mean", "sum" or "none".
         pos_weight: a factor for the positive part, one a class: above 1 it favours recall.
+
+    Example:
+        >>> import gradus
+        >>> BCEWithLogitsLoss()(gradus.zeros(2), gradus.tensor([0.0, 1.0]))
+        tensor(0.6931)
     """
 
     weight: Tensor | None

@@ -142,6 +142,14 @@ class StepLR(LRScheduler):
         step_size: steps between two drops.
         gamma: factor of each drop.
         last_epoch: count to go on from.
+
+    Example:
+        >>> import gradus
+        >>> opt = gradus.optim.SGD([gradus.zeros(1)], lr=1.0)
+        >>> schedule = StepLR(opt, step_size=2, gamma=0.5)
+        >>> for _ in range(4):
+        ...     print(opt.param_groups[0]["lr"], end=" "); opt.step(); schedule.step()
+        1.0 1.0 0.5 0.5
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
@@ -162,6 +170,14 @@ class LinearLR(LRScheduler):
         end_factor: share at the end.
         total_iters: steps from one to the other.
         last_epoch: count to go on from.
+
+    Example:
+        >>> import gradus
+        >>> opt = gradus.optim.SGD([gradus.zeros(1)], lr=1.0)
+        >>> schedule = LinearLR(opt, start_factor=0.25, total_iters=3)
+        >>> for _ in range(5):
+        ...     print(opt.param_groups[0]["lr"], end=" "); opt.step(); schedule.step()
+        0.25 0.5 0.75 1.0 1.0
     """
 
     def __init__(
