@@ -170,6 +170,16 @@ def test_pytorch_style_subclass() -> None:
     assert opt.state_dict()["state"] == {0: {"seen": 1}}
 
 
+def test_a_buffer_that_is_not_there_yet() -> None:
+    _, opt = trained(lambda p: optim.SGD(p))
+    state = opt.state_dict()
+    state["state"] = {0: {"momentum_buffer": None}}
+    opt.load_state_dict(state)
+    opt.param_groups[0]["momentum"] = 0.9
+    opt.step()
+    assert all(set(s) == {"momentum_buffer"} for s in opt.state.values())
+
+
 def test_repr() -> None:
     mine = repr(optim.Adam([nn.Parameter(gradus.zeros(1))], lr=0.5, weight_decay=0.1))
     theirs = repr(torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=0.5, weight_decay=0.1)).splitlines()

@@ -253,6 +253,8 @@ class Optimizer:
         """The state of one parameter as arrays and Python values."""
         checked: State = {}
         for name, value in state.items():
+            if value is None:  # PyTorch's word for a buffer that is not there yet
+                continue
             array = value.value if isinstance(value, Tensor) else np.asarray(value) if hasattr(value, "shape") else None
             if name == "step":
                 checked[name] = int(value)
