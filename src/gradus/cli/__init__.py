@@ -19,9 +19,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = execute(sys.argv[1:] if arguments is None else list(arguments))
     except GradusError as error:
         code = complain(error.sentence())
-    except BrokenPipeError:  # `gradus info | head -1`: nobody reads on, which is no error
-        sys.stdout = None  # type: ignore[assignment]
-        code = 0
     except OSError as error:
         code = complain(f"{error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:

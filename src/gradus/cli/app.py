@@ -13,10 +13,17 @@ from gradus.cli.prediction import predict_images
 from gradus.cli.training import DEFAULTS, Options, train
 from gradus.errors import UsageError, missing_extra
 
-Dataset = enum.StrEnum("Dataset", {name: name for name in DEFAULTS})
-Model = enum.StrEnum("Model", {"linear": "linear", "mlp": "mlp"})
-OptimizerName = enum.StrEnum("OptimizerName", {"sgd": "sgd", "adam": "adam", "adamw": "adamw"})
-ScheduleName = enum.StrEnum("ScheduleName", {"none": "none", "cosine": "cosine", "one_cycle": "one-cycle"})
+Dataset = enum.StrEnum("Dataset", ["digits", "mnist", "fashion"])
+Model = enum.StrEnum("Model", ["linear", "mlp"])
+OptimizerName = enum.StrEnum("OptimizerName", ["sgd", "adam", "adamw"])
+
+
+class ScheduleName(enum.StrEnum):
+    """Names with a hyphen, which Python's own names cannot have."""
+
+    NONE = "none"
+    COSINE = "cosine"
+    ONE_CYCLE = "one-cycle"
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -32,7 +39,7 @@ def execute(arguments: Sequence[str]) -> int:
         raise missing_extra("typer", "cli", "The command line") from error
     command = typer.main.get_command(make_app(typer))
     # The ancestor of all complaints about arguments; its home has moved between versions of typer, its heirs have not.
-    complaint = typer.BadParameter.__mro__[2]
+    complaint: Any = typer.BadParameter.__mro__[2]
     try:
         return int(command.main(list(arguments), prog_name="gradus", standalone_mode=False) or 0)
     except typer.Exit as exit_:
@@ -40,7 +47,7 @@ def execute(arguments: Sequence[str]) -> int:
     except typer.Abort:
         return 130
     except complaint as error:
-        raise UsageError(error.format_message().rstrip("."), fix="gradus --help", where="") from error  # type: ignore[attr-defined]
+        raise UsageError(error.format_message().rstrip("."), fix="gradus --help", where="") from error
 
 
 def make_app(typer: Any) -> Any:
@@ -74,10 +81,13 @@ def make_app(typer: Any) -> Any:
     return app
 
 
-def by_dataset(field: str) -> str:
-    """The default of an option for each data set, for the help text."""
-    shown = {name: getattr(options, field) for name, options in DEFAULTS.items()}
-    return "Default: " + ", ".join(f"{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in shown.items()) + "."
+def by_dataset(field: str, lead: str = "Default: ") -> str:
+    """The default of an option for each data set, in words for the help text."""
+    values = {name: getattr(defaults, field) for name, defaults in DEFAULTS.items()}
+    texts = {name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in values.items()}
+    if len(set(texts.values())) == 1:
+        return lead + texts["digits"]
+    return lead + ", ".join(f"{name} {text}" for name, text in texts.items())
 
 
 def train_command(typer: Any) -> Any:
@@ -86,13 +96,14 @@ def train_command(typer: Any) -> Any:
     def command(
         dataset: Dataset = typer.Argument(Dataset.digits, help="What to learn."),
         model: Model = option(Model.mlp, help="linear: softmax regression. mlp: hidden layers with ReLU."),
-        hidden: list[str] = option(None, help="Widths of the hidden layers: --hidden 256,128. " + by_dataset("hidden")),
-        dropout: float = option(None, min=0.0, max=0.9, help="Share of hidden values left out in training. " + by_dataset("dropout")),
-        epochs: int = option(None, min=1, help="Passes over the training images. " + by_dataset("epochs")),
-        batch_size: int = option(None, min=1, help="Images per step. " + by_dataset("batch_size")),
-        lr: float = option(None, help="Highest learning rate. " + by_dataset("lr") + " With sgd: " + by_dataset("sgd_lr")),
+        hidden: list[str] = option(None, help="Widths of the hidden layers: --hidden 256,128. " + by_dataset("hidden") + "."),
+        dropout: float = option(None, min=0.0, max=0.9, help="Share of hidden values left out in training. " + by_dataset("dropout") + "."),
+        epochs: int = option(None, min=1, help="Passes over the training images. " + by_dataset("epochs") + "."),
+        batch_size: int = option(None, min=1, help="Images per step. " + by_dataset("batch_size") + "."),
+        lr: float = option(None, help="Highest learning rate. " + by_dataset("lr") + ". With sgd: " + by_dataset("sgd_lr", "") + "."),
         optimizer: OptimizerName = option(OptimizerName.adamw, help="The update rule."),
-        schedule: ScheduleName = option(ScheduleName.one_cycle, help="How the learning rate moves."),
+        schedule: ScheduleName = option(ScheduleName.ONE_CYCLE, help="How the learning rate moves."),
+        label_smoothing: float = option(0.1, min=0.0, max=0.9, help="Share of the target spread over all classes."),
         seed: int = option(0, min=0, help="The same seed gives the same network, bit for bit."),
         out: Path = option(None, help="Run folder. Default: runs/<dataset>-<model>-<time>."),
         overwrite: bool = option(False, "--overwrite", help="Replace an earlier run in the folder."),
@@ -108,6 +119,7 @@ def train_command(typer: Any) -> Any:
             lr=lr,
             optimizer=optimizer.value,
             schedule=schedule.value,
+            label_smoothing=label_smoothing,
             seed=seed,
         )
         return train(options, out, overwrite)

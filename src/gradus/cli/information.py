@@ -55,12 +55,9 @@ def threads() -> str:
 
 def extra(name: str) -> str:
     """Versions of an extra's packages, or the line that installs it."""
-    found = []
-    for module, distribution in EXTRAS[name].items():
-        if importlib.util.find_spec(module) is None:
-            return f'not installed: pip install "gradus-dl[{name}]"'
-        found.append(f"{distribution} {version(distribution)}")
-    return ", ".join(found)
+    there = {distribution: importlib.util.find_spec(module) is not None for module, distribution in EXTRAS[name].items()}
+    texts = [f"{distribution} {version(distribution)}" if found else f"{distribution} is missing" for distribution, found in there.items()]
+    return ", ".join(texts) + ("" if all(there.values()) else f': pip install "gradus-dl[{name}]"')
 
 
 def version(distribution: str) -> str:

@@ -70,7 +70,13 @@ def read_array(path: Path) -> np.ndarray:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} cannot be read as an array", why=str(error), wanted="a .npy file of numbers", where="") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif" or array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (1, 3)):
+    if (
+        not isinstance(array, np.ndarray)
+        or array.dtype.kind not in "buif"
+        or array.ndim not in (2, 3)
+        or 0 in array.shape
+        or (array.ndim == 3 and array.shape[2] not in (1, 3))
+    ):
         got = f"shape {array.shape}, dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
         raise DataError(f"{path} does not hold one picture", got=got, wanted="numbers of shape (H, W) or (H, W, 3)", where="")
     values = array.astype(np.float64)
@@ -101,7 +107,12 @@ def prepare(picture: np.ndarray, style: Style, name: str) -> tuple[np.ndarray, l
     threshold = otsu(ink)
     mask = ink > threshold
     if ink.max() < 0.05 or not mask.any():
-        raise DataError(f"{name} shows nothing: it is of one even colour", got=f"contrast {ink.max():.2f}", wanted="a dark digit on light paper, or the reverse", where="")
+        raise DataError(
+            f"{name} shows nothing: it is of one even colour",
+            got=f"contrast {ink.max():.2f}",
+            wanted="a dark digit on light paper, or the reverse",
+            where="",
+        )
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     ink = np.where(ink > threshold / 2, ink / np.percentile(ink[mask], 90), 0).clip(0, 1)
     content = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

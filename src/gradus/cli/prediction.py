@@ -26,7 +26,9 @@ def predict_images(run: Path, images: Sequence[Path]) -> None:
     folder = run.parent if run.suffix == ".safetensors" else run
     dataset = str(read_config(folder)["dataset"])
     if dataset not in STYLES:
-        raise CheckpointError(f"{folder} was trained on {dataset!r}, for which no pictures can be prepared", wanted="one of " + ", ".join(STYLES), where="")
+        raise CheckpointError(
+            f"{folder} was trained on {dataset!r}, for which no pictures can be prepared", wanted="one of " + ", ".join(STYLES), where=""
+        )
     learner = load_run(run)
     prepared = [prepare(read_picture(path), STYLES[dataset], str(path)) for path in images]
     probabilities = learner.predict_proba(np.stack([picture for picture, _ in prepared]).astype(np.float32))

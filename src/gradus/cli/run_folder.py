@@ -27,7 +27,9 @@ def open_folder(wanted: Path | None, dataset: str, model: str, overwrite: bool) 
         raise UsageError(f"{wanted} is a file, not a folder", fix="--out another folder", where="")
     if wanted.is_dir() and any(wanted.iterdir()):
         if not (wanted / CONFIG).is_file():
-            raise UsageError(f"{wanted} is not empty and holds no run of Gradus, so nothing is written there", fix="--out another folder", where="")
+            raise UsageError(
+                f"{wanted} is not empty and holds no run of Gradus, so nothing is written there", fix="--out another folder", where=""
+            )
         read_config(wanted)
         if not overwrite:
             raise UsageError(f"{wanted} holds an earlier run", fix="--overwrite to replace it, or --out another folder", where="")
@@ -64,7 +66,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CheckpointError(f"there is no run folder {folder}", code="E32", where="")
     if not path.is_file():
-        raise CheckpointError(f"{folder} is not a run folder: it has no {CONFIG}", wanted="a folder that `gradus train` wrote", code="E32", where="")
+        raise CheckpointError(
+            f"{folder} is not a run folder: it has no {CONFIG}", wanted="a folder that `gradus train` wrote", code="E32", where=""
+        )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

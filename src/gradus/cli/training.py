@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from gradus import data
 from gradus.cli.run_folder import open_folder, write_config
 from gradus.data import Normalizer
 from gradus.errors import MissingExtraError, UsageError
+from gradus.nn import CrossEntropyLoss
 from gradus.random import manual_seed
 from gradus.tensors import Tensor
 from gradus.train import Callback, Learner, build_model
@@ -23,7 +25,11 @@ from gradus.viz import confusion_matrix, draw_confusion, draw_curves, draw_mista
 
 VALIDATION = 0.1  # share of the training rows; the test rows are read once, after the last epoch
 
-DATASETS: dict[str, Callable[[], tuple[Tensor, Tensor, Tensor, Tensor]]] = {"digits": data.digits, "mnist": data.mnist, "fashion": data.fashion}
+DATASETS: dict[str, Callable[[], tuple[Tensor, Tensor, Tensor, Tensor]]] = {
+    "digits": data.digits,
+    "mnist": data.mnist,
+    "fashion": data.fashion,
+}
 NAMES = {"digits": tuple("0123456789"), "mnist": tuple("0123456789"), "fashion": tuple(data.FASHION_CLASSES)}
 
 
@@ -57,6 +63,7 @@ class Options(NamedTuple):
     lr: float
     optimizer: str
     schedule: str
+    label_smoothing: float
     seed: int
 
     @classmethod
@@ -67,7 +74,9 @@ class Options(NamedTuple):
             UsageError: a learning rate that is not positive.
         """
         if given["model"] == "linear" and not given["hidden"] is given["dropout"] is None:
-            raise UsageError("a linear model has no hidden layers", got="--model linear with --hidden or --dropout", fix="--model mlp", where="")
+            raise UsageError(
+                "a linear model has no hidden layers", got="--model linear with --hidden or --dropout", fix="--model mlp", where=""
+            )
         defaults = DEFAULTS[given["dataset"]]._asdict()
         if given["optimizer"] == "sgd":
             defaults["lr"] = defaults["sgd_lr"]
@@ -102,15 +111,12 @@ def train(options: Options, out: Path | None, overwrite: bool) -> int:
     x_train, y_train, x_test, y_test = DATASETS[options.dataset]()
     recipe = options.recipe(tuple(x_train.shape[1:]))
     folder = open_folder(out, options.dataset, options.model, overwrite)
-    config = {"gradus": gradus.__version__, "dataset": options.dataset, "model": recipe, "options": options._asdict(), "validation": VALIDATION}
+    config: dict[str, Any] = {"gradus": gradus.__version__, "dataset": options.dataset, "model": recipe}
+    config |= {"options": options._asdict(), "validation": VALIDATION}
     write_config(folder, config)
     manual_seed(options.seed)
-    names = NAMES[options.dataset]
-    learner = Learner(
-        build_model(recipe), "cross_entropy", options.optimizer, lr=options.lr, normalizer=Normalizer(), classes=names, callbacks=[KeepHistory(folder / "metrics.jsonl")]
-    )
-    weights = sum(parameter.numel() for parameter in learner.model.parameters())
-    print(f"{options.dataset}: {len(x_train):,} training and {len(x_test):,} test images; {options.model} with {weights:,} weights, seed {options.seed}")
+    learner = make_learner(options, recipe, folder)
+    announce(options, learner, len(x_train), len(x_test))
     schedule = None if options.schedule == "none" else options.schedule
     history = learner.fit(x_train, y_train, epochs=options.epochs, batch_size=options.batch_size, validation=VALIDATION, schedule=schedule)
     learner.save(folder)
@@ -121,13 +127,47 @@ def train(options: Options, out: Path | None, overwrite: bool) -> int:
         print(f"run folder  {folder}: the model as it was after {learner.step:,} steps")
         return 130
     probabilities, truth = learner.predict_proba(x_test), y_test.numpy()
-    right = probabilities.argmax(1) == truth
-    draw(folder, history, title, images=x_test.numpy(), truth=truth, probabilities=probabilities, names=names)
+    accuracy = float((probabilities.argmax(1) == truth).mean())
+    draw(folder, history, title, images=x_test.numpy(), truth=truth, probabilities=probabilities, names=NAMES[options.dataset])
     seconds = time.perf_counter() - started
-    results = {"test_accuracy": float(right.mean()), "test_images": len(truth), "validation_accuracy": history["val_accuracy"][-1], "seconds": seconds}
+    results = {"test_accuracy": accuracy, "test_images": len(truth), "validation_accuracy": history["val_accuracy"][-1], "seconds": seconds}
     write_config(folder, config | {"results": results})
-    report(folder, history, right, seconds)
+    report(folder, history, accuracy, seconds)
     return 0
+
+
+def make_learner(options: Options, recipe: dict[str, Any], folder: Path) -> Learner:
+    """An untrained model with everything that trains it."""
+    return Learner(
+        build_model(recipe),
+        CrossEntropyLoss(label_smoothing=options.label_smoothing),
+        options.optimizer,
+        lr=options.lr,
+        normalizer=Normalizer(),
+        classes=NAMES[options.dataset],
+        callbacks=[KeepHistory(folder / "metrics.jsonl")],
+    )
+
+
+def announce(options: Options, learner: Learner, train_images: int, test_images: int) -> None:
+    """What is about to be trained on what."""
+    weights = sum(parameter.numel() for parameter in learner.model.parameters())
+    print(f"{options.dataset}: {train_images:,} training and {test_images:,} test images")
+    print(f"{options.model}: {weights:,} weights, seed {options.seed}")
+    if options.label_smoothing:
+        lowest = lowest_loss(options.label_smoothing, len(NAMES[options.dataset]))
+        print(f"label smoothing {options.label_smoothing:g}: the loss of perfect answers is {lowest:.2f}, not 0")
+
+
+def lowest_loss(smoothing: float, classes: int) -> float:
+    """The entropy of a smoothed target, which the cross-entropy cannot go below.
+
+    >>> round(lowest_loss(0.1, 10), 4)
+    0.5003
+    """
+    rest = smoothing / classes
+    right = 1 - smoothing + rest
+    return -right * math.log(right) - (classes - 1) * rest * math.log(rest)
 
 
 def draw(folder: Path, history: History, title: str, **test: Any) -> None:
@@ -144,13 +184,14 @@ def draw(folder: Path, history: History, title: str, **test: Any) -> None:
         print(f"No curves, confusion matrix or mistakes were drawn. {error.what}")
 
 
-def report(folder: Path, history: History, right: np.ndarray, seconds: float) -> None:
+def report(folder: Path, history: History, accuracy: float, seconds: float) -> None:
     """What came out, the test accuracy last."""
     epochs, rate = len(history.rows), float(np.median(history["samples_per_second"]))
     files = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
     print()
-    print(f"{epochs} epoch{'s' if epochs > 1 else ''} in {duration(sum(history['seconds']))}, {rate:,.0f} samples/s; {duration(seconds)} with data and pictures")
+    print(f"{epochs} epoch{'s' if epochs > 1 else ''} in {duration(sum(history['seconds']))}, {rate:,.0f} samples/s")
+    print(f"{duration(seconds)} with data and pictures")
     print(f"run folder  {folder}: {files}")
     print(f"try         gradus predict {folder} IMAGE.png")
     print(f"validation accuracy {100 * history['val_accuracy'][-1]:.1f} %")
-    print(f"test accuracy {100 * right.mean():.1f} %")
+    print(f"test accuracy {100 * accuracy:.1f} %")

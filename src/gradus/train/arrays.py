@@ -33,7 +33,12 @@ def to_array(data: Any, name: str) -> np.ndarray:
     if array.dtype.kind not in "biufcUS":
         raise DataError(f"{name} must hold numbers", got=f"dtype {array.dtype}", wanted="integers, floats or label strings", code="E39")
     if array.ndim == 0:
-        raise DataError(f"{name} must have rows", got=f"the single value {array[()]!r}", wanted="an array of shape (rows, …)", fix=f"{name}.reshape(1, -1)")
+        raise DataError(
+            f"{name} must have rows",
+            got=f"the single value {array[()]!r}",
+            wanted="an array of shape (rows, …)",
+            fix=f"{name}.reshape(1, -1)",
+        )
     if len(array) == 0:
         raise DataError(f"{name} has no rows", got=f"shape {array.shape}", wanted="at least one row", code="E12")
     return array
@@ -56,9 +61,13 @@ def check_finite(array: np.ndarray, name: str) -> None:
     index = tuple(int(i) for i in np.argwhere(bad)[0])
     raise DataError(
         f"{name} holds {array[index]}",
-        got=f"first at row {index[0]}" + (f", position {list(index[1:])}" if len(index) > 1 else "") + f"; {int(bad.sum())} of {array.size} values",
+        got=f"first at row {index[0]}"
+        + (f", position {list(index[1:])}" if len(index) > 1 else "")
+        + f"; {int(bad.sum())} of {array.size} values",
         wanted="finite numbers",
-        fix=f"leave those rows out: {name}[np.isfinite({name}).all(axis=1)]" if array.ndim == 2 else "leave those rows out, or fill the gaps",
+        fix=f"leave those rows out: {name}[np.isfinite({name}).all(axis=1)]"
+        if array.ndim == 2
+        else "leave those rows out, or fill the gaps",
         code="E17",
     )
 
@@ -90,7 +99,12 @@ def to_targets(data: Any, name: str, task: Task, dtype: np.dtype, encoder: Label
     array = to_array(data, name)
     if array.dtype.kind in "US":
         if encoder is None:
-            raise LabelError(f"{name} holds strings, but this is {task.name}", got=f"{array.reshape(-1)[0]!r}", wanted="numbers", fix='loss="cross_entropy"')
+            raise LabelError(
+                f"{name} holds strings, but this is {task.name}",
+                got=f"{array.reshape(-1)[0]!r}",
+                wanted="numbers",
+                fix='loss="cross_entropy"',
+            )
         return encoder.encode(array).numpy().reshape(array.shape)
     check_finite(array, name)
     if task.name == "classification" and array.dtype.kind in "biu":
@@ -118,7 +132,9 @@ def check_lengths(x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> None:
 def split_rows(rows: int, share: float, permutation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers for training and for validation: a random ``share`` of all rows, at least one on either side."""
     if not 0 < share < 1:
-        raise UsageError("validation is the share of rows that are held out", got=f"validation={share}", wanted="0 < share < 1, or (X, Y), or None")
+        raise UsageError(
+            "validation is the share of rows that are held out", got=f"validation={share}", wanted="0 < share < 1, or (X, Y), or None"
+        )
     held_out = round(rows * share)
     if held_out == 0 or held_out == rows:
         raise UsageError(

@@ -194,7 +194,9 @@ class Schedule(Callback):
 
     def __init__(self, schedule: str | Callable[[Any, int], Any]) -> None:
         if isinstance(schedule, str) and schedule not in SCHEDULES:
-            raise UsageError(f"there is no schedule {schedule!r}", wanted="one of " + ", ".join(SCHEDULES) + ", or a function of (optimizer, steps)")
+            raise UsageError(
+                f"there is no schedule {schedule!r}", wanted="one of " + ", ".join(SCHEDULES) + ", or a function of (optimizer, steps)"
+            )
         self.make = SCHEDULES[schedule] if isinstance(schedule, str) else schedule
 
     def before_fit(self, learner: Learner) -> None:
@@ -231,7 +233,11 @@ class EarlyStopping(Callback):
 
     def after_epoch(self, learner: Learner) -> None:
         if self.monitor not in learner.row:
-            raise UsageError(f"EarlyStopping watches {self.monitor!r}, which this run does not measure", got=", ".join(learner.row), fix="fit(..., validation=0.1)")
+            raise UsageError(
+                f"EarlyStopping watches {self.monitor!r}, which this run does not measure",
+                got=", ".join(learner.row),
+                fix="fit(..., validation=0.1)",
+            )
         value = self.sign * learner.row[self.monitor]
         if value < self.best:
             self.best, self.waited = value, 0
@@ -251,7 +257,9 @@ class Interruption(Callback):
 
     def before_fit(self, learner: Learner) -> None:
         self.pressed = False
-        self.installed = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        self.installed = (
+            threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
         if self.installed:
             signal.signal(signal.SIGINT, self.on_signal)
 

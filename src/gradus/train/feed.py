@@ -20,8 +20,10 @@ Names = tuple[str, str]
 
 
 def is_loader(data: Any) -> bool:
-    """Whether ``data`` yields batches by itself, rather than being an array, list, Tensor or data frame."""
-    return not isinstance(data, Tensor | np.ndarray | list | tuple) and not hasattr(data, "__array__") and hasattr(data, "__iter__" if not isinstance(data, Dataset) else "__getitem__")
+    """Whether ``data`` yields batches by itself, or samples that make batches, rather than being an array, list, Tensor or data frame."""
+    if isinstance(data, Dataset):
+        return True
+    return hasattr(data, "__iter__") and not isinstance(data, list | tuple) and not hasattr(data, "__array__")
 
 
 class Feed:
@@ -34,7 +36,13 @@ class Feed:
     """
 
     def __init__(
-        self, model: Module, task: Task, normalizer: Normalizer | None, encoder: LabelEncoder | None, input_dtype: Any, say: Callable[[str], None]
+        self,
+        model: Module,
+        task: Task,
+        normalizer: Normalizer | None,
+        encoder: LabelEncoder | None,
+        input_dtype: Any,
+        say: Callable[[str], None],
     ) -> None:
         self.model, self.task, self.normalizer, self.encoder, self.say = model, task, normalizer, encoder, say
         self.input_dtype = None if input_dtype is None else np.dtype(input_dtype)
@@ -86,10 +94,12 @@ class Feed:
             return (inputs[rows], target[rows]), (inputs[held_out], target[held_out])
         if validation is None:
             return (inputs, target), None
-        return (inputs, target), self.pair(*validation, ("the validation X", "the validation Y"))
+        return (inputs, target), self.pair(validation[0], validation[1], ("the validation X", "the validation Y"))
 
     @staticmethod
-    def batches(pair: tuple[np.ndarray, np.ndarray], batch_size: int, shuffle: bool = False, generator: Generator | None = None) -> DataLoader:
+    def batches(
+        pair: tuple[np.ndarray, np.ndarray], batch_size: int, shuffle: bool = False, generator: Generator | None = None
+    ) -> DataLoader:
         """A loader over rows that are ready."""
         return DataLoader(TensorDataset(wrap(pair[0]), wrap(pair[1])), batch_size=batch_size, shuffle=shuffle, generator=generator)
 
@@ -98,7 +108,9 @@ class Feed:
         if isinstance(data, Dataset):
             data = DataLoader(data, batch_size=batch_size, shuffle=shuffle, generator=generator)
         if not hasattr(data, "__len__"):
-            raise UsageError("a loader must know its length", got=type(data).__name__, wanted="a DataLoader, or an object with __len__ and __iter__")
+            raise UsageError(
+                "a loader must know its length", got=type(data).__name__, wanted="a DataLoader, or an object with __len__ and __iter__"
+            )
         if self.normalizer is not None and not self.normalizer.fitted:
             raise UsageError("the normalizer has seen no data", got="a loader", fix="Normalizer().fit(x_train)")
         return FittingLoader(data, self)

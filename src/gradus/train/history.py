@@ -23,8 +23,9 @@ Row = dict[str, float]
 class History(Mapping[str, list[float]]):
     """One list per measured quantity, one entry per epoch: ``history["val_loss"][-1]``.
 
-    Columns: ``epoch`` (from 1), ``loss`` and each metric over the training rows (in training mode, while the weights move), ``val_loss`` and
-    ``val_<metric>`` over the validation rows, ``lr`` (the rate of the epoch's last step), ``samples_per_second`` and ``seconds``.
+    Columns: ``epoch`` (from 1), ``loss`` and each metric over the training rows (in training mode, while the weights move),
+    ``val_loss`` and ``val_<metric>`` over the validation rows, ``lr`` (the rate of the epoch's last step), ``samples_per_second``
+    and ``seconds``.
 
     Attributes:
         rows: one dict per epoch.
@@ -84,9 +85,13 @@ class History(Mapping[str, list[float]]):
                 try:
                     row = json.loads(line)
                 except json.JSONDecodeError as error:
-                    raise DataError(f"{os.fspath(path)} is not a history", got=f"line {number}: {error}", wanted="one JSON object per line") from error
+                    raise DataError(
+                        f"{os.fspath(path)} is not a history", got=f"line {number}: {error}", wanted="one JSON object per line"
+                    ) from error
                 if not isinstance(row, dict) or not all(isinstance(value, int | float) for value in row.values()):
-                    raise DataError(f"{os.fspath(path)} is not a history", got=f"line {number}: {line[:80]!r}", wanted="a JSON object of numbers")
+                    raise DataError(
+                        f"{os.fspath(path)} is not a history", got=f"line {number}: {line[:80]!r}", wanted="a JSON object of numbers"
+                    )
                 rows.append(row)
         return cls(rows)
 

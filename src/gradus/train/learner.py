@@ -108,6 +108,12 @@ class Learner:
         self.row: dict[str, float] = {}
         self.gradient_norm: float | None = None
         self._hooks: dict[str, list[Callable[[Learner], None]]] = {}
+        self.train_loader: Any
+        self.valid_loader: Any
+        self.inputs: Any
+        self.target: Any
+        self.prediction: Any
+        self.loss: Any
         self._forget()
 
     # The loop.
@@ -137,7 +143,8 @@ class Learner:
                 self._stage("pass", (), self._one_pass, self.valid_loader)
 
     def _one_fit(self) -> None:
-        for self.epoch in range(self.epochs):
+        epochs = range(self.epochs)
+        for self.epoch in epochs:
             self.row = {}
             self._stage("epoch", CancelEpoch, self._one_epoch)
 
@@ -163,12 +170,10 @@ class Learner:
 
     def _forget(self) -> None:
         """Let go of the data and of the last batch's graph, which need not live as long as the learner."""
-        self.train_loader: Any = ()
-        self.valid_loader: Any = None
-        self.inputs: Any = ()
-        self.target: Any = None
-        self.prediction: Any = None
-        self.loss: Any = None
+        self.train_loader = ()
+        self.valid_loader = None
+        self.inputs = ()
+        self.target = self.prediction = self.loss = None
 
     # Training.
 
@@ -189,7 +194,8 @@ class Learner:
 
         Args:
             x: inputs (rows, …) as array, list or Tensor, of any real dtype; or a DataLoader or Dataset of (input, …, target).
-            y: targets (rows, …): integer or string labels for classifiers, numbers otherwise. Beside a loader: the loader to validate on, if any.
+            y: targets (rows, …): integer or string labels for classifiers, numbers otherwise; beside a loader, the loader to
+                validate on, if any.
             epochs: passes over the training rows.
             batch_size: rows per step; the last batch of an epoch may be smaller.
             validation: share of the rows to hold out at random, or a pair (X, Y), or None.
@@ -209,6 +215,8 @@ class Learner:
         """
         check_counts(epochs=epochs, batch_size=batch_size)
         added = list(check_callbacks(callbacks))
+        train: Any
+        valid: Any
         if is_loader(x):
             if validation is not None:
                 raise UsageError("validation= is for arrays", got="a loader and validation=", fix="fit(train_loader, valid_loader)")
@@ -218,14 +226,23 @@ class Learner:
             rows, held_out = self.feed.split(x, y, validation, generator)
             train = self.feed.batches(rows, batch_size, shuffle, generator)
             valid = None if held_out is None else self.feed.batches(held_out, batch_size)
-            added += [check for pair, name in ((rows, "Y"), (held_out, "the validation Y")) if pair for check in self._label_checks(pair[1], name)]
+            added += self._label_checks(rows[1], "Y")
+            added += [] if held_out is None else self._label_checks(held_out[1], "the validation Y")
         if len(train) == 0:
-            raise DataError("there is no batch to train on", got="a loader of length 0", why="the data set is smaller than one batch, and drop_last is set", fix="drop_last=False", code="E12")
+            raise DataError(
+                "there is no batch to train on",
+                got="a loader of length 0",
+                why="the data set is smaller than one batch, and drop_last is set",
+                fix="drop_last=False",
+                code="E12",
+            )
         if schedule is not None:
             added.append(Schedule(schedule))
         self.history = History()
         shown = [self.progress] if self.progress is not None else []
-        self._run(train, valid, epochs, [Mode(), NonFiniteGuard(), self.metrics, Recorder(), *shown, Interruption(), *self.callbacks, *added])
+        self._run(
+            train, valid, epochs, [Mode(), NonFiniteGuard(), self.metrics, Recorder(), *shown, Interruption(), *self.callbacks, *added]
+        )
         return self.history
 
     def _label_checks(self, target: np.ndarray, name: str) -> list[Callback]:
@@ -263,7 +280,15 @@ class Learner:
             self._forget()
 
     def lr_find(
-        self, x: Any, y: Any = None, *, batch_size: int = 32, low: float = 1e-6, high: float = 10.0, steps: int = 150, generator: Generator | None = None
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        batch_size: int = 32,
+        low: float = 1e-6,
+        high: float = 10.0,
+        steps: int = 150,
+        generator: Generator | None = None,
     ) -> LearningRates:
         """Learning-rate range test: ``result.suggestion`` is a rate to train with, ``result.plot("lr.png")`` draws the curve.
 
@@ -272,7 +297,10 @@ class Learner:
         generator = generator or default_generator()
         test = RangeTest(low, high, steps)
         with self._restored(generator):
-            train = self.feed.loader(x, batch_size, True, generator) if is_loader(x) else self.feed.batches(self.feed.split(x, y, None, None)[0], batch_size, True, generator)
+            if is_loader(x):
+                train: Any = self.feed.loader(x, batch_size, True, generator)
+            else:
+                train = self.feed.batches(self.feed.pair(x, y, ("X", "Y")), batch_size, True, generator)
             self._run(train, None, -(-steps // max(len(train), 1)), [Mode(), test])
         return test.found
 
@@ -393,10 +421,17 @@ def make_optimizer(given: str | Optimizer | Callable[..., Optimizer], model: Mod
     """The optimizer itself, or one made of the model's parameters."""
     if isinstance(given, Optimizer):
         if lr is not None:
-            raise UsageError("the optimizer has its learning rate already", got=f"an {type(given).__name__} and lr={lr}", fix="learner.lr = ...")
+            raise UsageError(
+                "the optimizer has its learning rate already", got=f"an {type(given).__name__} and lr={lr}", fix="learner.lr = ..."
+            )
         own = {id(parameter) for parameter in model.parameters()}
         if not any(id(parameter) in own for group in given.param_groups for parameter in group["params"]):
-            raise UsageError("the optimizer holds no parameter of this model", why="the model was built anew after the optimizer", fix="optimizer=SGD(model.parameters(), lr=0.1)", code="E28")
+            raise UsageError(
+                "the optimizer holds no parameter of this model",
+                why="the model was built anew after the optimizer",
+                fix="optimizer=SGD(model.parameters(), lr=0.1)",
+                code="E28",
+            )
         return given
     if isinstance(given, str):
         if given not in OPTIMIZERS:

@@ -62,7 +62,7 @@ LOSSES: dict[str, tuple[Callable[..., Any], type, Task]] = {
 
 
 def resolve_loss(given: str | Callable[..., Any], task: str | None) -> tuple[Callable[..., Any], Task]:
-    """The loss function, and the task that it or ``task`` stands for. A function of one's own counts as regression unless told otherwise."""
+    """The loss function, and the task that it or ``task`` stands for: without either, a function of one's own is a regression."""
     if task is not None and task not in TASKS:
         raise UsageError(f"there is no task {task!r}", wanted="one of " + ", ".join(TASKS))
     if isinstance(given, str):

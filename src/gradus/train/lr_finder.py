@@ -39,7 +39,9 @@ class LearningRates:
     def suggestion(self) -> float:
         best = int(np.argmin(self.losses))
         if best < 2:
-            raise UsageError("the loss never fell during the test", got=f"best at the first rates, {self.rates[best]:.2g}", fix="lr_find(low=1e-8)")
+            raise UsageError(
+                "the loss never fell during the test", got=f"best at the first rates, {self.rates[best]:.2g}", fix="lr_find(low=1e-8)"
+            )
         slopes = np.gradient(np.asarray(self.losses[: best + 1]), np.log(self.rates[: best + 1]))
         return float(self.rates[int(np.argmin(slopes))])
 

@@ -190,7 +190,9 @@ def make_metric(metric: str | Metric | Callable[[Any, Any], Any]) -> Metric:
         return metric
     if isinstance(metric, str):
         if metric not in METRICS:
-            raise UsageError(f"there is no metric {metric!r}", wanted="one of " + ", ".join(METRICS) + ", or a function of (outputs, target)")
+            raise UsageError(
+                f"there is no metric {metric!r}", wanted="one of " + ", ".join(METRICS) + ", or a function of (outputs, target)"
+            )
         return METRICS[metric]()
     if isinstance(metric, type) and issubclass(metric, Metric):
         return metric()

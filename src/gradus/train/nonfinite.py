@@ -52,7 +52,9 @@ def check_gradients(learner: Learner) -> None:
         if not finite.all():
             index = tuple(int(i) for i in np.argwhere(~finite)[0])
             place = f"the gradient of {name} at {list(index)}, {(~finite).sum()} of {finite.size} values"
-            raise nonfinite(learner, f"a gradient is not finite at step {learner.step + 1}, although the loss is {learner.loss.item():.6g}", place)
+            raise nonfinite(
+                learner, f"a gradient is not finite at step {learner.step + 1}, although the loss is {learner.loss.item():.6g}", place
+            )
 
 
 def first_nonfinite_layer(model: Module, inputs: Sequence[Tensor]) -> str:
@@ -100,7 +102,11 @@ def nonfinite(learner: Learner, what: str, place: str) -> NonFiniteError:
         f"{what} (epoch {learner.epoch + 1}, batch {learner.batch_index + 1}); the weights were not updated",
         got=f"first not finite: {place}; lr {rates}{norm}",
         wanted="finite numbers",
-        why="NaN in the data" if place == "the batch itself" else "the learning rate is too high" if large or not norm else "the learning rate is too high, or log(0) or a division by 0",
+        why="NaN in the data"
+        if place == "the batch itself"
+        else "the learning rate is too high"
+        if large or not norm
+        else "the learning rate is too high, or log(0) or a division by 0",
         fix="a learning rate ten times smaller, or callbacks=[ClipGradients(1.0)]",
         code="E16",
     )

@@ -33,7 +33,12 @@ def load_run(path: str | os.PathLike[str], model: Module | None = None) -> Learn
     _, described = read_saved(path)
     if model is None:
         if not described.get("model"):
-            raise CheckpointError(f"{os.fspath(path)} does not say how its model is built", why="it was trained with a model of your own", fix="load_run(path, model=the_model)", code="E34")
+            raise CheckpointError(
+                f"{os.fspath(path)} does not say how its model is built",
+                why="it was trained with a model of your own",
+                fix="load_run(path, model=the_model)",
+                code="E34",
+            )
         model = build_model(described["model"])
     loss = described.get("loss") or _stand_in(described.get("task", "regression"))
     learner = Learner(model, loss, task=described.get("task"), input_dtype=described.get("input_dtype"))

@@ -70,15 +70,24 @@ def read_saved(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dic
     file = model_file(path)
     if not file.is_file():
         what = "there is no such folder" if not file.parent.is_dir() else f"the folder has no {file.name}"
-        raise CheckpointError(f"{os.fspath(path)} is not a finished run: {what}", wanted=f"a folder with {MODEL_FILE}, or such a file", code="E32")
+        raise CheckpointError(
+            f"{os.fspath(path)} is not a finished run: {what}", wanted=f"a folder with {MODEL_FILE}, or such a file", code="E32"
+        )
     arrays, metadata = read_safetensors(file)
     try:
         described = json.loads(metadata.get(KEY, ""))
     except json.JSONDecodeError as error:
-        raise CheckpointError(f"{file} holds weights, but no description of a Learner", wanted="a file that Learner.save wrote", fix="model.load_state_dict(gradus.load(path))", code="E32") from error
+        raise CheckpointError(
+            f"{file} holds weights, but no description of a Learner",
+            wanted="a file that Learner.save wrote",
+            fix="model.load_state_dict(gradus.load(path))",
+            code="E32",
+        ) from error
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         got = described.get("format") if isinstance(described, dict) else type(described).__name__
-        raise CheckpointError(f"{file} was written by another version of Gradus", got=f"format {got}", wanted=f"format {FORMAT}", code="E32")
+        raise CheckpointError(
+            f"{file} was written by another version of Gradus", got=f"format {got}", wanted=f"format {FORMAT}", code="E32"
+        )
     return arrays, described
 
 
@@ -96,5 +105,8 @@ def load_learner(learner: Learner, path: str | os.PathLike[str]) -> LoadReport:
 def take_description(learner: Learner, described: Mapping[str, Any]) -> None:
     classes, normalizer = described.get("classes"), described.get("normalizer")
     learner.feed.encoder = LabelEncoder(classes) if classes else None
-    learner.feed.normalizer = Normalizer.from_dict(normalizer) if normalizer else None
+    # Arrays, because Python floats would be rounded to float32 on the way.
+    learner.feed.normalizer = (
+        Normalizer.from_dict({name: np.asarray(value, np.float64) for name, value in normalizer.items()}) if normalizer else None
+    )
     learner.step = int(described.get("steps", 0))

@@ -24,10 +24,16 @@ def confusion_matrix(truth: Any, predicted: Any, classes: int) -> np.ndarray:
     """
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     if truth.shape != predicted.shape or truth.ndim != 1:
-        raise ShapeError("the confusion matrix compares one label with one answer", got=f"truth {truth.shape}, predicted {predicted.shape}", wanted="(N,) and (N,)")
+        raise ShapeError(
+            "the confusion matrix compares one label with one answer",
+            got=f"truth {truth.shape}, predicted {predicted.shape}",
+            wanted="(N,) and (N,)",
+        )
     for name, labels in (("truth", truth), ("predicted", predicted)):
-        if labels.size and not (0 <= labels.min() and labels.max() < classes):
-            raise LabelError(f"a label of {name} is out of range", got=f"{labels.min()} … {labels.max()}", wanted=f"0 … {classes - 1}", code="E09")
+        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+            raise LabelError(
+                f"a label of {name} is out of range", got=f"{labels.min()} … {labels.max()}", wanted=f"0 … {classes - 1}", code="E09"
+            )
     return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
@@ -51,7 +57,14 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path | None =
     axes.set_xlabel("predicted class", fontsize=LABEL)
     axes.set_ylabel("true class", fontsize=LABEL)
     shown = range(classes) if classes <= 40 else range(0, classes, 10)
-    axes.set_xticks(list(shown), [names[i] for i in shown], fontsize=TICK, rotation=45 if long_names else 0, ha="right" if long_names else "center", rotation_mode="anchor")
+    axes.set_xticks(
+        list(shown),
+        [names[i] for i in shown],
+        fontsize=TICK,
+        rotation=45 if long_names else 0,
+        ha="right" if long_names else "center",
+        rotation_mode="anchor",
+    )
     axes.set_yticks(list(shown), [names[i] for i in shown], fontsize=TICK)
     axes.set_xticks(np.arange(classes + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(classes + 1) - 0.5, minor=True)
@@ -65,6 +78,6 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path | None =
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
     bar.set_label("share of the true class", fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK, length=0)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     percent_ticks(bar.ax.yaxis, 0)
     return save_figure(figure, path)

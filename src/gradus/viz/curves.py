@@ -48,7 +48,16 @@ def draw_panel(panel: Axes, history: Mapping[str, Sequence[float]], name: str) -
     share = name.endswith("accuracy")
     for label, colour, style, values in drawn:
         last = f"{100 * values[-1]:.1f} %" if share else f"{values[-1]:.3g}"
-        panel.plot(epochs[: len(values)], values, color=colour, linestyle=style, marker=marker, markersize=size, linewidth=1.8, label=f"{label} (last: {last})")
+        panel.plot(
+            epochs[: len(values)],
+            values,
+            color=colour,
+            linestyle=style,
+            marker=marker,
+            markersize=size,
+            linewidth=1.8,
+            label=f"{label} (last: {last})",
+        )
     tidy(panel, name.capitalize(), "epoch", "share of right answers" if share else "mean over the rows of the epoch")
     integer_ticks(panel)
     if len(epochs) == 1:

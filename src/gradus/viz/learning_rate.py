@@ -26,7 +26,14 @@ def draw_learning_rate(rates: Sequence[float], losses: Sequence[float], suggesti
     at = min(range(len(rates)), key=lambda i: abs(rates[i] - suggestion))
     axes.plot([suggestion], [losses[at]], "o", color=VERMILLION, markersize=8)
     axes.annotate(
-        f"falls most steeply\nat {suggestion:.2g}", (suggestion, losses[at]), xytext=(-12, -4), textcoords="offset points", ha="right", va="top", fontsize=TICK, color=VERMILLION
+        f"falls most steeply\nat {suggestion:.2g}",
+        (suggestion, losses[at]),
+        xytext=(-12, -4),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=TICK,
+        color=VERMILLION,
     )
     axes.set_xscale("log")
     low, start = min(losses), losses[0]

@@ -28,7 +28,13 @@ def worst_first(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def draw_mistakes(
-    images: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, names: Sequence[str], path: Path | None = None, title: str = "", most: int = 24
+    images: np.ndarray,
+    truth: np.ndarray,
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    path: Path | None = None,
+    title: str = "",
+    most: int = 24,
 ) -> Figure:
     """Draw the worst mistakes, each with what it is and what it was taken for; with fewer mistakes, the least sure right answers follow.
 
@@ -51,11 +57,21 @@ def draw_mistakes(
     shown = np.concatenate([wrong[:most], doubtful[: max(0, min(most, len(truth)) - len(wrong))]])
     rows = max(1, math.ceil(len(shown) / COLUMNS))
     count = f"{len(wrong):,} of {len(truth):,} test images are wrong"
-    order = "the surest first" if len(wrong) >= most else "the surest first, then the least sure right answers" if len(wrong) else "these are the least sure right answers"
+    order = (
+        "the surest first"
+        if len(wrong) >= most
+        else "the surest first, then the least sure right answers"
+        if len(wrong)
+        else "these are the least sure right answers"
+    )
     long_names = max(map(len, names)) > 3
     separator = "\n" if long_names else ", "
-    figure = new_figure(1.6 * COLUMNS, 0.9 + (2.1 if long_names else 1.95) * rows, f"{title}: {count}\n({order})" if title else f"{count}\n({order})")
-    for panel, index in zip(figure.subplots(rows, COLUMNS, squeeze=False).flat, [*shown, *[None] * (rows * COLUMNS - len(shown))], strict=True):
+    figure = new_figure(
+        1.6 * COLUMNS, 0.9 + (2.1 if long_names else 1.95) * rows, f"{title}: {count}\n({order})" if title else f"{count}\n({order})"
+    )
+    for panel, index in zip(
+        figure.subplots(rows, COLUMNS, squeeze=False).flat, [*shown, *[None] * (rows * COLUMNS - len(shown))], strict=True
+    ):
         panel.set_axis_off()
         if index is None:
             continue

@@ -1,0 +1,285 @@
+"""`gradus train` as a person runs it: the report, the folder, Ctrl-C, and sentences instead of tracebacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("typer")
+
+import gradus
+from gradus.cli import main
+from gradus.cli import training as training_module
+from gradus.data import digits
+from gradus.errors import DataError, MissingExtraError, missing_extra
+from gradus.train import History, load_run
+
+FILES = {"config.json", "metrics.jsonl", "curves.png", "confusion.png", "mistakes.png", "model.safetensors"}
+SOURCES = str(Path(gradus.__file__).parents[1])
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def call(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return ended.value.code
+
+
+def program(*words: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": SOURCES, "PYTHONWARNINGS": "error"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "gradus", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def test_default_arguments_reach_97_percent_over_five_seeds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    accuracies = []
+    for seed in range(5):
+        assert call("train", "--seed", str(seed), "--out", f"run{seed}") == 0
+        out = capsys.readouterr().out.splitlines()
+        if seed == 0:
+            assert {path.name for path in Path("run0").iterdir()} == FILES
+            monkeypatch.setattr(training_module, "draw", lambda *arguments, **test: None)  # the other four need no pictures
+        accuracies.append(json.loads(Path(f"run{seed}/config.json").read_text())["results"]["test_accuracy"])
+        assert out[-1] == f"test accuracy {100 * accuracies[-1]:.1f} %"
+        assert sum(line.split()[0].endswith("/40") for line in out if line.strip()) == 40
+    assert np.mean(accuracies) >= 0.97
+    learner = load_run("run4")
+    _, _, x_test, y_test = digits()
+    assert (learner.predict(x_test) == y_test.numpy().astype(str)).mean() == accuracies[4]
+    assert learner.history.rows == History.from_jsonl("run4/metrics.jsonl").rows
+    assert len(learner.history["val_accuracy"]) == 40
+
+
+@pytest.mark.parametrize(
+    "dataset, arguments, least", [("mnist", ["--epochs", "5"], 0.978), ("fashion", ["--epochs", "1", "--model", "linear"], 0.8)]
+)
+def test_the_big_sets(gradus_data: Path, dataset: str, arguments: list[str], least: float) -> None:
+    assert call("train", dataset, *arguments, "--out", "run") == 0
+    assert json.loads(Path("run/config.json").read_text())["results"]["test_accuracy"] >= least
+
+
+def test_the_same_seed_gives_the_same_file() -> None:
+    for out in ("a", "b"):
+        assert call("train", "--epochs", "2", "--seed", "7", "--out", out) == 0
+    assert Path("a/model.safetensors").read_bytes() == Path("b/model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_options_arrive(optimizer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "--hidden",
+        "24,12",
+        "--hidden",
+        "8",
+        "--dropout",
+        "0",
+        "--epochs",
+        "3",
+        "--batch-size",
+        "50",
+        "--lr",
+        "0.02",
+        "--label-smoothing",
+        "0",
+    ]
+    assert call("train", *words, "--schedule", "none", "--optimizer", optimizer, "--out", "run") == 0
+    config = json.loads(Path("run/config.json").read_text())
+    expected = {
+        "hidden": [24, 12, 8],
+        "dropout": 0.0,
+        "epochs": 3,
+        "batch_size": 50,
+        "lr": 0.02,
+        "label_smoothing": 0.0,
+        "schedule": "none",
+        "optimizer": optimizer,
+        "seed": 0,
+    }
+    assert config["options"] == {"dataset": "digits", "model": "mlp", **expected}
+    assert config["gradus"] == gradus.__version__
+    learner = load_run("run")
+    assert [tuple(p.shape) for p in learner.model.parameters() if p.ndim == 2] == [(24, 64), (12, 24), (8, 12), (10, 8)]
+    assert learner.history["lr"] == [0.02, 0.02, 0.02]
+    assert learner.step == 3 * -(-1293 // 50)
+    assert "label smoothing" not in capsys.readouterr().out
+
+
+def test_the_linear_model_and_the_default_folder() -> None:
+    assert call("train", "--model", "linear", "--epochs", "3") == 0
+    assert call("train", "--model", "linear", "--epochs", "1") == 0
+    runs = sorted(Path("runs").iterdir())
+    assert len(runs) == 2
+    assert all(run.name.startswith("digits-linear-20") for run in runs)
+    assert sum(parameter.numel() for parameter in load_run(runs[0]).model.parameters()) == 650
+
+
+def test_test_rows_are_read_once_after_the_last_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    x_train = digits()[0]
+    seen: list[tuple[int, int]] = []
+
+    class Watched(training_module.Learner):
+        def predict_proba(self, x, **options):
+            seen.append((len(self.history.rows), len(x)))
+            return super().predict_proba(x, **options)
+
+        def fit(self, x, y, **options):
+            np.testing.assert_array_equal(x.numpy(), x_train.numpy())
+            assert options["validation"] == 0.1
+            return super().fit(x, y, **options)
+
+    monkeypatch.setattr(training_module, "Learner", Watched)
+    assert call("train", "--epochs", "3", "--out", "run") == 0
+    assert seen == [(3, 360)]
+
+
+def test_without_matplotlib_training_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(*arguments: object) -> MissingExtraError:
+        raise missing_extra("matplotlib", "plot", "Drawing pictures")
+
+    monkeypatch.setattr(training_module, "draw_curves", refuse)
+    assert call("train", "--epochs", "1", "--out", "run") == 0
+    out = capsys.readouterr().out
+    assert 'No curves, confusion matrix or mistakes were drawn. Drawing pictures needs matplotlib: pip install "gradus-dl[plot]"' in out
+    assert {path.name for path in Path("run").iterdir()} == FILES - {"curves.png", "confusion.png", "mistakes.png"}
+
+
+def test_ctrl_c_keeps_the_run() -> None:
+    process = program("train", "--epochs", "100000", "--out", "run")
+    history = Path("run/metrics.jsonl")
+    give_up = time.monotonic() + 60
+    while not history.is_file() and process.poll() is None and time.monotonic() < give_up:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "stopped after step" in out
+    assert "test accuracy" not in out
+    learner = load_run("run")
+    assert learner.step >= 41
+    assert len(learner.history.rows) >= 1
+    assert learner.predict(digits()[2]).shape == (360,)
+    assert json.loads(Path("run/config.json").read_text())["results"]["interrupted"]
+
+
+# The folder.
+
+
+def test_an_earlier_run_is_replaced_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "--epochs", "1", "--out", "run") == 0
+    Path("run/notes.txt").write_text("mine")
+    before = Path("run/model.safetensors").read_bytes()
+    capsys.readouterr()
+    assert call("train", "--epochs", "2", "--out", "run") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "run holds an earlier run" in error
+    assert "--overwrite" in error
+    assert Path("run/model.safetensors").read_bytes() == before
+    assert call("train", "--epochs", "2", "--out", "run", "--overwrite") == 0
+    assert Path("run/model.safetensors").read_bytes() != before
+    assert Path("run/notes.txt").read_text() == "mine"
+
+
+def test_a_folder_of_other_things_is_never_written_to(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("photos").mkdir()
+    Path("photos/holiday.png").write_bytes(b"...")
+    Path("settings").mkdir()
+    Path("settings/config.json").write_text('{"theme": "dark"}')
+    Path("file").write_text("")
+    for place in ("photos", "settings", "file"):
+        assert call("train", "--epochs", "1", "--out", place, "--overwrite") == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in Path("photos").iterdir()] == ["holiday.png"]
+    assert [path.name for path in Path("settings").iterdir()] == ["config.json"]
+
+
+# Complaints.
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (["train", "cifar"], "cifar"),
+        (["train", "--epochs", "0"], "epochs"),
+        (["train", "--epochs", "many"], "--epochs"),
+        (["train", "--hidden", "64,-3"], "--hidden takes positive whole numbers"),
+        (["train", "--lr", "-1"], "--lr must be a positive number"),
+        (["train", "--lr", "nan"], "--lr must be a positive number"),
+        (["train", "--model", "linear", "--hidden", "4"], "a linear model has no hidden layers"),
+        (["train", "--frobnicate"], "--frobnicate"),
+        (["fly"], "fly"),
+        (["predict", "nowhere", "x.png"], "there is no run folder nowhere"),
+        (["predict"], "missing"),
+    ],
+)
+def test_a_mistake_ends_in_one_sentence(words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("gradus: ")
+    assert captured.err.count("\n") == 1
+    assert complaint.lower() in captured.err.lower()
+
+
+def test_a_rate_that_is_too_high(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "--optimizer", "sgd", "--schedule", "none", "--lr", "1e30", "--epochs", "2", "--out", "run") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "learning rate" in error
+
+
+def test_a_data_set_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def mnist() -> None:
+        raise DataError("MNIST is not here", wanted="four files in a folder", where="")
+
+    monkeypatch.setitem(training_module.DATASETS, "mnist", mnist)
+    assert call("train", "mnist", "--out", "run") == 2
+    assert capsys.readouterr().err == "gradus: MNIST is not here; wanted four files in a folder\n"
+    assert not Path("run").exists()
+
+
+# The rest of the program.
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--version") == 0
+    assert capsys.readouterr().out == f"gradus {gradus.__version__}\n"
+    for words in (["--help"], [], ["train", "--help"], ["predict", "-h"]):
+        assert call(*words) == 0
+        assert "Usage" in capsys.readouterr().out
+
+
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("info") == 0
+    out = capsys.readouterr().out
+    for word in (gradus.__version__, np.__version__, "BLAS", "threads", "extra fast", "extra plot", "typer"):
+        assert word in out
+
+
+def test_without_typer_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "typer", None)
+    assert call("info") == 2
+    assert capsys.readouterr().err == 'gradus: The command line needs typer: pip install "gradus-dl[cli]"\n'
+
+
+def test_a_reader_who_stops_early_sees_no_traceback() -> None:
+    with program("info") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
