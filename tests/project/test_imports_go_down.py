@@ -28,6 +28,7 @@ tensors
 tape
 autograd
 function inplace
+torch_table
 torch_names
 transforms
 io

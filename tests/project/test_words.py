@@ -14,7 +14,7 @@ FUNCTION_LINES, FILE_LINES = 80, 600
 MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(home|root|tmp|work|Users)/")
 DRAWERS = {"utils.py", "util.py", "helpers.py", "helper.py", "misc.py", "common.py"}
 TEXT = {".py", ".md", ".toml", ".cfg", ".json", ".yaml", ".yml", ".txt", ".ipynb", ".sh", ""}
-FOLDERS = ["src", "tests", "docs", "examples", "benchmarks", ".ci"]
+FOLDERS = ["src", "tests", "docs", "examples", "benchmarks", "scripts", ".ci"]
 
 
 def tree_files() -> Iterator[Path]:
