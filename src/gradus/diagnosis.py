@@ -34,6 +34,8 @@ def explain(record: Primitive, values: Any, params: Any, error: Exception) -> Ex
             return _broadcast_error(record, shapes[-2], shapes[-1], clash, got)
     if isinstance(error, IndexError):
         return IndexRangeError(f"{record.name}: {error}", got=got, wanted="indices inside the axis", code="E41")
+    if isinstance(error, OverflowError):
+        return DTypeError(f"{record.name}: {error}", got=got, wanted="a number that the dtype holds", why="integers of this dtype end before it", fix="x.long(), or x.float()", code="E14")
     if isinstance(error, TypeError):
         return DTypeError(f"{record.name}: {error}", got=got, code="E14")
     return ShapeError(f"{record.name}: {error}", got=got, code="E03")

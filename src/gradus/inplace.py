@@ -7,17 +7,20 @@ right raises. That saved values were overwritten is found by the backward pass (
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import Any
 
 import numpy as np
 
 from gradus import ops
 from gradus.backend import INDEX_SLOT
-from gradus.errors import AliasError, DTypeError, GradError, ShapeError, user_location
+from gradus.errors import AliasError, DTypeError, GradError, IndexRangeError, ShapeError, user_location
 from gradus.ops.indexing import split_key
 from gradus.tape import MODE
 from gradus.tensors import Tensor, wrap
-from gradus.versions import count_write
+from gradus.versions import count_write, written_since
+from gradus.versions import owner as memory_of
 
 
 def assign(tensor: Tensor, value: Any) -> None:
@@ -50,11 +53,13 @@ def write(tensor: Tensor, result: Tensor, name: str) -> Tensor:
         if not np.can_cast(result.value.dtype, tensor.value.dtype, "same_kind"):
             raise DTypeError(f"result type {result.dtype} can't be cast to the desired output type {tensor.dtype}", got=f"{name} on {tensor.dtype}", fix="x = x.float()", code="E14")
         result = ops.astype(result, tensor.value.dtype)
-    recorded = MODE.grad_enabled and (tensor.requires_grad or result.requires_grad)
     owner = _owner(tensor) if tensor._base is not None else tensor
+    recorded = MODE.grad_enabled and (tensor.requires_grad or result.requires_grad or owner.requires_grad)
     if recorded:
         _refuse_leaf(owner, name)
+    _refuse_shared_elements(tensor, name)
     places = _places(tensor, owner) if recorded and owner is not tensor else None
+    views = _constant_views(owner, tensor) if recorded and not owner.requires_grad else ()
     before = _history(owner)
     np.copyto(tensor.value, result.value)
     count_write(tensor.value, user_location() if MODE.grad_enabled else "a write under no_grad")
@@ -62,12 +67,65 @@ def write(tensor: Tensor, result: Tensor, name: str) -> Tensor:
         return tensor
     if places is None:
         tensor.node, tensor.requires_grad = result.node, result.requires_grad
-        return tensor
-    # The owner is what it was with these places replaced; the view is read from it again.
-    _rebase(owner, before, result, places)
-    view = ops.reshape(ops.getitem(ops.reshape(owner, (-1,)), places.reshape(-1), key=(INDEX_SLOT,)), tensor.value.shape)
-    tensor.node, tensor.requires_grad = view.node, view.requires_grad
+    else:
+        # The owner is what it was with these places replaced; the view is read from it again.
+        _rebase(owner, before, result, places)
+        _read_again(tensor, owner, places)
+    for view in views if owner.requires_grad else ():
+        _read_again(view, owner, _places(view, owner))
     return tensor
+
+
+def _read_again(view: Tensor, owner: Tensor, places: np.ndarray) -> None:
+    """Give a view the history that its owner has by now."""
+    read = ops.reshape(ops.getitem(ops.reshape(owner, (-1,)), places.reshape(-1), key=(INDEX_SLOT,)), view.value.shape)
+    view.node, view.requires_grad = read.node, read.requires_grad
+
+
+def past_of(tensor: Tensor, others: tuple[Any, ...]) -> Tensor:
+    """What an in-place op computes from: the tensor, or, if the op will be recorded, a copy of it, because its derivative may need the value
+    that is about to be overwritten."""
+    wanted = tensor.requires_grad or any(isinstance(other, Tensor) and other.requires_grad for other in others)
+    if MODE.world is not None or not MODE.grad_enabled or not wanted:
+        return tensor
+    if tensor._base is not None:
+        owner = _owner(tensor)
+        if owner is not tensor and owner.node is not None and written_since(tensor.value, tensor.node.order if tensor.node is not None else 0):
+            _read_again(tensor, owner, _places(tensor, owner))
+    past = wrap(np.array(tensor.value))
+    past.node, past.requires_grad = tensor.node, tensor.requires_grad
+    return past
+
+
+def _constant_views(owner: Tensor, writer: Tensor) -> list[Tensor]:
+    """Living views of a constant that is about to get a history: they will share it. Found by asking the garbage collector, which is slow, so
+    only if the memory is known to have more users than the owner and the tensor that writes."""
+    root = memory_of(owner.value)
+    users = sys.getrefcount(root) - 2 - (owner.value is root) - (writer is not owner)
+    if users <= 0 and owner.value is root:
+        return []
+    found: list[Tensor] = []
+    bases = [owner]
+    while bases:
+        for holder in gc.get_referrers(bases.pop()):
+            # The collector names the tensor itself, or the dictionary of its attributes.
+            holders = [holder] if isinstance(holder, Tensor) else gc.get_referrers(holder) if type(holder) is dict and "_base" in holder else []
+            for view in holders:
+                if isinstance(view, Tensor) and view is not writer and view._base is not None and view.node is None and _owner(view) is owner:
+                    if not any(view is known for known in found):
+                        found.append(view)
+                        bases.append(view)
+    return found
+
+
+def _refuse_shared_elements(tensor: Tensor, name: str) -> None:
+    """An expanded tensor has several places for one element: a write would be seen at all of them."""
+    array = tensor.value
+    if 0 in array.strides and array.size and any(stride == 0 and n > 1 for stride, n in zip(array.strides, array.shape, strict=True)):
+        raise AliasError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location", got=f"{name} on strides {array.strides}",
+            wanted="a tensor with memory for each element", why="expand repeats elements without copying them", fix="x = x.clone(); then write to it", code="E18",
+        )  # fmt: skip
 
 
 _PLAIN = {"add_": "+", "sub_": "-", "mul_": "*", "div_": "/", "__iadd__": "+", "__isub__": "-", "__imul__": "*", "__itruediv__": "/"}
@@ -104,7 +162,7 @@ def _owner(tensor: Tensor) -> Tensor:
 def _places(view: Tensor, owner: Tensor) -> np.ndarray:
     """For each element of a view its flat position in the owner."""
     base, array = owner.value, view.value
-    if not base.flags.c_contiguous or base.dtype != array.dtype or 0 in array.strides and array.size > 1 and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
+    if not base.flags.c_contiguous or base.dtype != array.dtype:
         raise AliasError(
             "this view cannot be written to with its gradient kept", got=f"a view of strides {array.strides} on memory of strides {base.strides}",
             wanted="a plain view of contiguous memory", fix="y = y.clone(); then write to it", code="E18",
@@ -135,15 +193,22 @@ def set_item(tensor: Tensor, key: Any, value: Any) -> None:
     if not isinstance(value, Tensor):
         value = wrap(np.asarray(value))
     static, arrays = split_key(key)
-    recorded = MODE.grad_enabled and (tensor.requires_grad or value.requires_grad)
+    owner = _owner(tensor) if tensor._base is not None else tensor
+    recorded = MODE.grad_enabled and (tensor.requires_grad or value.requires_grad or owner.requires_grad)
     if recorded or MODE.world is not None:
+        past = past_of(tensor, (value,))
         cast = value if value.value.dtype == tensor.value.dtype else ops.astype(value, tensor.value.dtype)
-        write(tensor, ops.index_update(tensor, cast, *arrays, key=static), "__setitem__")
+        write(tensor, ops.index_update(past, cast, *arrays, key=static), "__setitem__")
         return
-    raw = tuple([a.value if isinstance(a, Tensor) else a for a in arrays])
-    from_key = iter(raw)
+    _refuse_shared_elements(tensor, "x[key] = value")
+    raw = iter([a.value if isinstance(a, Tensor) else a for a in arrays])
+    place = tuple([next(raw) if item is INDEX_SLOT else item for item in static])
     try:
-        tensor.value[tuple([next(from_key) if item is INDEX_SLOT else item for item in static])] = value.value
+        tensor.value[place] = value.value
     except ValueError as error:
-        raise ShapeError(f"x[key] = value: {error}", got=f"value of shape {tuple(value.shape)}, x of shape {tuple(tensor.shape)}", wanted="a value that broadcasts to x[key]", code="E03") from None
+        raise ShapeError(
+            f"x[key] = value: {error}", got=f"value of shape {tuple(value.shape)}, x of shape {tuple(tensor.shape)}", wanted="a value that broadcasts to x[key]", code="E03"
+        ) from None
+    except IndexError as error:
+        raise IndexRangeError(str(error), got=f"x of shape {tuple(tensor.shape)}", wanted="indices inside the axes", code="E41") from None
     count_write(tensor.value, user_location() if MODE.grad_enabled else "a write under no_grad")

@@ -1,13 +1,11 @@
-"""PyTorch's spelling of everything, in one table: what is a function, what is a method, and how its arguments differ from ``gradus.ops``.
+"""PyTorch's spelling of everything that computes, and how its arguments differ from ``gradus.ops``: the second half of the table.
 
-``dim``/``axis`` and ``keepdim``/``keepdims`` are both accepted. A decorated definition below is one entry: :func:`both` makes it a function
-of ``gradus`` and a method of Tensor, :func:`method` and :func:`function` one of the two. In-place forms (``add_``) are derived at the end.
+A decorated definition is one entry (:mod:`gradus.torch_table` holds the table and its first half). In-place forms (``add_``) are derived at the end.
 """
 
 from __future__ import annotations
 
 import builtins
-import functools
 import math
 from collections import namedtuple
 from collections.abc import Callable, Sequence
@@ -15,62 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from gradus import autograd, dtypes, inplace, ops, random
-from gradus.errors import DTypeError, ShapeError, UsageError
+from gradus import inplace, ops, random
+from gradus.errors import DTypeError, IndexRangeError, ShapeError, UsageError
 from gradus.fused.softmax import log_softmax, softmax
+from gradus.ops.reduction import normalize_axes
 from gradus.primitive import REGISTRY
-from gradus.tape import binary_method, unary_method
-from gradus.tensors import Tensor, as_array, wrap
-from gradus.tensors import device as device_type
+from gradus.tape import MODE, binary_method, unary_method
+from gradus.tensors import Tensor, wrap
+from gradus.torch_table import FUNCTIONS, METHODS, as_method, both, clone, empty, function, method, sizes_of, tensor, tensor_of, torch_keywords, zeros
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {}
-METHODS: dict[str, Any] = {}
-
-SPELLINGS = {"axis": "dim", "keepdims": "keepdim"}
-
-
-def _torch_keywords(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Let ``axis`` and ``keepdims`` stand for ``dim`` and ``keepdim``."""
-
-    @functools.wraps(f)
-    def accepting(*args: Any, **kwargs: Any) -> Any:
-        for numpy_name, torch_name in SPELLINGS.items():
-            if numpy_name in kwargs:
-                kwargs[torch_name] = kwargs.pop(numpy_name)
-        return f(*args, **kwargs)
-
-    return accepting
-
-
-def function(f: Callable[..., Any]) -> Callable[..., Any]:
-    """An entry that is a function of ``gradus`` only."""
-    FUNCTIONS[f.__name__] = f
-    return f
-
-
-def method(f: Callable[..., Any]) -> Callable[..., Any]:
-    """An entry that is a method of Tensor only."""
-    METHODS[f.__name__] = f
-    return f
-
-
-def both(f: Callable[..., Any]) -> Callable[..., Any]:
-    """An entry that is both; it takes NumPy's keywords too."""
-    accepting = _torch_keywords(f) if {"dim", "keepdim"} & set(f.__code__.co_varnames[: f.__code__.co_argcount + f.__code__.co_kwonlyargcount]) else f
-    FUNCTIONS[f.__name__] = METHODS[f.__name__] = accepting
-    return accepting
-
-
-def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
-    if len(shape) == 1 and not isinstance(shape[0], (int, np.integer, Tensor)):
-        shape = tuple(shape[0])
-    return tuple([int(n) for n in shape])
-
-
-def _as_tensor(x: Any) -> Any:
-    return x if isinstance(x, Tensor) else wrap(as_array(x))
-
+__all__ = ["FUNCTIONS", "METHODS", "cat", "clone", "empty", "install", "matmul", "stack", "tensor", "zeros"]
 
 # Elementwise ops: every record, under its own name and PyTorch's.
 
@@ -93,16 +45,8 @@ def _install_elementwise() -> None:
         for name in ALIASES.get(record.name, (record.name,)):
             assert record.function is not None
             FUNCTIONS[name] = record.function
-            METHODS[name] = quick or _as_method(record.function)
-    FUNCTIONS["pow"], METHODS["pow"] = ops.pow, _as_method(ops.pow)
-
-
-def _as_method(op: Callable[..., Any]) -> Callable[..., Any]:
-    def bound(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return op(self, *args, **kwargs)
-
-    bound.__doc__ = op.__doc__
-    return bound
+            METHODS[name] = quick or as_method(record.function)
+    FUNCTIONS["pow"], METHODS["pow"] = ops.pow, as_method(ops.pow)
 
 
 _install_elementwise()
@@ -118,6 +62,34 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """input - alpha · other."""
     return ops.subtract(input, other) if alpha == 1 else ops.subtract(input, other * alpha)
+
+
+FUNCTIONS["subtract"] = METHODS["subtract"] = sub
+
+
+@both
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    """input / other; rounded down with ``rounding_mode="floor"``, towards zero with "trunc"."""
+    if rounding_mode is None:
+        return ops.divide(input, other)
+    if rounding_mode == "floor":
+        return ops.floor_divide(input, other)
+    if rounding_mode != "trunc":
+        raise UsageError("div has no such rounding_mode", got=repr(rounding_mode), wanted="None, 'floor' or 'trunc'", code="E29")
+    down = ops.floor_divide(input, other)
+    if down.dtype.kind == "f":
+        return ops.trunc(ops.divide(input, other))
+    # Integers of any size, exactly: one more where the quotient is negative and leaves a remainder.
+    return down + ops.logical_and(ops.remainder(input, other) != 0, down < 0)
+
+
+FUNCTIONS["divide"] = METHODS["divide"] = FUNCTIONS["true_divide"] = METHODS["true_divide"] = div
+
+
+@both
+def round(input: Any, *, decimals: int = 0) -> Any:
+    """To the nearest whole number, halves to even; or to so many decimals."""
+    return ops.round(input) if not decimals else ops.round(input * 10.0**decimals) / 10.0**decimals
 
 
 @both
@@ -142,11 +114,18 @@ def clamp_max(input: Any, max: Any) -> Any:
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """``input`` where the condition holds, else ``other``; with the condition alone, the indices where it holds."""
     if input is None:
-        return tuple([wrap(index) for index in _as_tensor(condition).numpy().nonzero()])
-    return ops.where(_as_tensor(condition), input, other)
+        return nonzero(tensor_of(condition), as_tuple=True)
+    return ops.where(_mask(condition, "where"), input, other)
 
 
-METHODS["where"] = lambda self, condition, other: ops.where(condition, self, other)
+METHODS["where"] = lambda self, condition, other: where(condition, self, other)
+
+
+def _mask(condition: Any, name: str) -> Any:
+    condition = tensor_of(condition)
+    if condition.dtype.kind != "b":
+        raise DTypeError(f"{name} expected a boolean condition", got=f"dtype {condition.dtype}", wanted="bool", fix="condition != 0", code="E14")
+    return condition
 
 
 @both
@@ -170,20 +149,50 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
 @both
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """``value`` where the mask holds, else ``input``."""
-    return ops.where(mask, value, input)
+    return ops.astype(ops.where(_mask(mask, "masked_fill"), value, input), input.dtype)
 
 
 FUNCTIONS["clip"] = METHODS["clip"] = clamp
-FUNCTIONS["log_softmax"] = METHODS["log_softmax"] = _torch_keywords(log_softmax)
-FUNCTIONS["softmax"] = METHODS["softmax"] = _torch_keywords(softmax)
+FUNCTIONS["log_softmax"] = METHODS["log_softmax"] = torch_keywords(log_softmax)
+FUNCTIONS["softmax"] = METHODS["softmax"] = torch_keywords(softmax)
 
 
 # Reductions.
 
 
+def _axes(input: Any, dim: Any) -> Any:
+    """``dim`` as the ops take it, checked: None for all axes (also for ``()``), and 0 or -1 of a 0-d tensor mean nothing."""
+    if dim is None or dim == () or dim == []:
+        return None
+    axes = normalize_axes(dim, input.ndim)
+    if not isinstance(dim, int) and len(dim) != len(set(axes)) and (input.ndim or len(dim) > 1):
+        raise ShapeError("a dim appears multiple times in the list of dims", got=f"dims {tuple(dim)} for shape {tuple(input.shape)}", wanted="different axes", code="E03")
+    return (dim if isinstance(dim, int) else tuple(dim)) if input.ndim else None
+
+
+def _summable(input: Any) -> Any:
+    """Sums of unsigned integers are int64, as sums of all other integers and booleans."""
+    return ops.astype(input, np.int64) if input.dtype.kind == "u" else input
+
+
+def _axis(input: Any, dim: int) -> int:
+    """One axis of a tensor that has axes, counted from the front."""
+    return normalize_axes(dim, input.ndim)[0]
+
+
+def _floating(input: Any, name: str) -> None:
+    if input.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}(): could not infer output dtype. Input dtype must be a floating point dtype. Got: {input.dtype}", got=f"{name} of {input.dtype}", wanted="float32 or float64",
+            why="the result of integers would be rounded, or would need a dtype that nobody chose", fix=f"x.float().{name}()", code="E14",
+        )  # fmt: skip
+
+
 def _reduction(op: Callable[..., Any]) -> Callable[..., Any]:
     def reduce(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-        return op(input if dtype is None else ops.astype(input, dtype), axis=dim, keepdims=keepdim)
+        if op in (ops.sum, ops.prod) and dtype is None:
+            input = _summable(input)
+        return op(input if dtype is None else ops.astype(input, dtype), axis=_axes(input, dim), keepdims=keepdim)
 
     reduce.__name__, reduce.__doc__ = op.__name__, op.__doc__
     return reduce
@@ -197,9 +206,8 @@ argmax, argmin = [both(_reduction(op)) for op in (ops.argmax, ops.argmin)]
 def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The mean over ``dim`` (all axes when None)."""
     input = input if dtype is None else ops.astype(input, dtype)
-    if input.dtype.kind != "f":
-        raise DTypeError(f"mean(): could not infer output dtype. Input dtype must be a floating point dtype. Got: {input.dtype}", fix="x.float().mean()", code="E14")
-    return ops.mean(input, axis=dim, keepdims=keepdim)
+    _floating(input, "mean")
+    return ops.mean(input, axis=_axes(input, dim), keepdims=keepdim)
 
 
 def _correction(correction: Any, unbiased: Any) -> float:
@@ -210,26 +218,32 @@ def _correction(correction: Any, unbiased: Any) -> float:
 def var(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Any:
     """The variance, divided by n - 1 unless told otherwise (NumPy divides by n)."""
     dim, unbiased = (None, dim) if isinstance(dim, bool) else (dim, unbiased)
-    return ops.var(input, axis=dim, keepdims=keepdim, correction=_correction(correction, unbiased))
+    _floating(input, "var")
+    return ops.var(input, axis=_axes(input, dim), keepdims=keepdim, correction=_correction(correction, unbiased))
 
 
 @both
 def std(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Any:
     """The standard deviation, from the variance with n - 1 unless told otherwise."""
     dim, unbiased = (None, dim) if isinstance(dim, bool) else (dim, unbiased)
-    return ops.std(input, axis=dim, keepdims=keepdim, correction=_correction(correction, unbiased))
+    _floating(input, "std")
+    return ops.std(input, axis=_axes(input, dim), keepdims=keepdim, correction=_correction(correction, unbiased))
 
 
 @both
 def norm(input: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
-    """The p-norm over ``dim``: "fro" or 2, 1, infinity, or any positive p."""
+    """The p-norm over ``dim``: "fro" or 2, 1, 0 (how many are not 0), plus or minus infinity, or any other p."""
+    _floating(input, "norm")
+    dim = _axes(input, dim)
     if p in (2, "fro"):
         return ops.norm(input, axis=dim, keepdims=keepdim)
     size = ops.abs(input)
     if p == 1:
         return ops.sum(size, axis=dim, keepdims=keepdim)
-    if p == math.inf:
-        return ops.max(size, axis=dim, keepdims=keepdim)
+    if p in (math.inf, -math.inf):
+        return (ops.max if p > 0 else ops.min)(size, axis=dim, keepdims=keepdim)
+    if p == 0:
+        return ops.sum(ops.astype(size != 0, input.dtype), axis=dim, keepdims=keepdim)
     return ops.sum(size ** float(p), axis=dim, keepdims=keepdim) ** (1.0 / p)
 
 
@@ -242,7 +256,10 @@ def _extreme(best: Callable[..., Any], where_best: Callable[..., Any], pairwise:
             return best(input)
         if isinstance(dim, Tensor):
             return pairwise(input, dim)
-        indices = where_best(input, axis=dim, keepdims=True)
+        if not input.ndim:
+            normalize_axes(dim, 0)
+            return ValuesIndices(best(input), where_best(input))
+        indices = where_best(input, axis=_axis(input, dim), keepdims=True)
         values = ops.take_along_axis(input, indices, axis=dim)
         return ValuesIndices(*[v if keepdim else ops.squeeze(v, axis=dim) for v in (values, indices)])
 
@@ -258,49 +275,65 @@ min = both(_extreme(ops.min, ops.argmin, ops.minimum, "min"))  # noqa: A001
 @both
 def amax(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest value; ties share the gradient evenly."""
-    return ops.max(input, axis=dim, keepdims=keepdim)
+    return ops.max(input, axis=_axes(input, dim), keepdims=keepdim)
 
 
 @both
 def amin(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest value; ties share the gradient evenly."""
-    return ops.min(input, axis=dim, keepdims=keepdim)
+    return ops.min(input, axis=_axes(input, dim), keepdims=keepdim)
+
+
+def _with_an_axis(f: Callable[[Any], Any], input: Any) -> Any:
+    """``f`` of a tensor that has an axis; a 0-d tensor gets one for the time of the call."""
+    if input.ndim:
+        return f(input)
+    result = f(ops.reshape(input, (1,)))
+    return ValuesIndices(*[ops.reshape(part, ()) for part in result]) if isinstance(result, tuple) else ops.reshape(result, ())
 
 
 @both
 def cumsum(input: Any, dim: int) -> Any:
     """Running sums along ``dim``."""
-    return ops.cumulative_sum(input, axis=dim)
+    return _with_an_axis(lambda x: ops.cumulative_sum(x, axis=_axis(x, dim)), _summable(input))
 
 
 @both
 def cumprod(input: Any, dim: int) -> Any:
     """Running products along ``dim``."""
-    return ops.moveaxis(ops.cumulative_prod(ops.moveaxis(input, dim, -1)), -1, dim)
+    return _with_an_axis(lambda x: ops.moveaxis(ops.cumulative_prod(ops.moveaxis(x, _axis(x, dim), -1)), -1, _axis(x, dim)), _summable(input))
 
 
 @both
 def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """(values, indices) in order along ``dim``; always stable."""
-    indices = ops.argsort(input, axis=dim, descending=descending)
-    return ValuesIndices(ops.take_along_axis(input, indices, axis=dim), indices)
+
+    def ordered(x: Any) -> Any:
+        indices = ops.argsort(x, axis=_axis(x, dim), descending=descending)
+        return ValuesIndices(ops.take_along_axis(x, indices, axis=dim), indices)
+
+    return _with_an_axis(ordered, input)
 
 
 @both
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """Indices that sort along ``dim``."""
-    return ops.argsort(input, axis=dim, descending=descending)
+    return _with_an_axis(lambda x: ops.argsort(x, axis=_axis(x, dim), descending=descending), input)
 
 
 @both
 def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """(values, indices) of the ``k`` largest (or smallest) along ``dim``, in order."""
-    if not 0 <= k <= input.shape[dim]:
-        raise IndexError(f"selected index k out of range: k is {k}, the axis has {input.shape[dim]} elements")
-    (axis,) = ops.reduction.normalize_axes(dim, input.ndim)
-    order = ops.argsort(input, axis=axis, descending=largest)
-    indices = ops.getitem(order, key=(*(slice(None),) * axis, slice(0, k)))
-    return ValuesIndices(ops.take_along_axis(input, indices, axis=axis), indices)
+
+    def best(x: Any) -> Any:
+        axis = _axis(x, dim)
+        if not 0 <= k <= x.shape[axis]:
+            raise IndexRangeError("selected index k out of range", got=f"k = {k}, an axis of {x.shape[axis]} elements", wanted="0 <= k <= the length of the axis", code="E41")
+        order = ops.argsort(x, axis=axis, descending=largest)
+        indices = ops.getitem(order, key=(*(slice(None),) * axis, slice(0, k)))
+        return ValuesIndices(ops.take_along_axis(x, indices, axis=axis), indices)
+
+    return _with_an_axis(best, input)
 
 
 # Shapes.
@@ -309,7 +342,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 @method
 def reshape(self: Any, *shape: Any) -> Any:
     """The same values under another shape; one length may be -1."""
-    return ops.reshape(self, _sizes(shape))
+    return ops.reshape(self, sizes_of(shape))
 
 
 @method
@@ -317,7 +350,7 @@ def view(self: Any, *shape: Any) -> Any:
     """As reshape; with a dtype, the same bits read as another type is refused: use ``to``."""
     if len(shape) == 1 and isinstance(shape[0], np.dtype):
         raise UsageError("view(dtype) is not offered", wanted="a shape", fix="x.to(dtype)")
-    return ops.reshape(self, _sizes(shape))
+    return ops.reshape(self, sizes_of(shape))
 
 
 FUNCTIONS["reshape"] = lambda input, shape: ops.reshape(input, shape)
@@ -327,9 +360,14 @@ METHODS["reshape_as"] = METHODS["view_as"] = lambda self, other: ops.reshape(sel
 @both
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Join the axes from ``start_dim`` to ``end_dim`` into one."""
+    ndim = builtins.max(input.ndim, 1)
+    for d in (start_dim, end_dim):
+        normalize_axes(d, ndim)
+    first, last = start_dim % ndim, end_dim % ndim
+    if first > last:
+        raise UsageError("flatten() has invalid args: start_dim cannot come after end_dim", got=f"{start_dim}, {end_dim}", wanted="start_dim <= end_dim", code="E03")
     if not input.ndim:
         return ops.reshape(input, (1,))
-    first, last = start_dim % input.ndim, end_dim % input.ndim
     shape = input.shape
     return ops.reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
@@ -337,23 +375,29 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 @both
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     """Split one axis into several."""
-    dim %= input.ndim
+    dim = _axis(input, dim)
     return ops.reshape(input, (*input.shape[:dim], *ops.movement.complete_shape(sizes, (input.shape[dim],)), *input.shape[dim + 1 :]))
 
 
 @method
 def permute(self: Any, *dims: Any) -> Any:
     """The axes in another order."""
-    return ops.permute_dims(self, _sizes(dims))
+    axes = sizes_of(dims)
+    if len(axes) != self.ndim or len(normalize_axes(axes, self.ndim)) != len({d % self.ndim for d in axes} if self.ndim else ()):
+        raise ShapeError("permute names each axis once", got=f"dims {axes} for shape {tuple(self.shape)}", wanted=f"the numbers 0 … {self.ndim - 1} in some order", code="E03")
+    return ops.permute_dims(self, axes)
 
 
-FUNCTIONS["permute"] = lambda input, dims: ops.permute_dims(input, dims)
+FUNCTIONS["permute"] = lambda input, dims: permute(input, tuple(dims))
 
 
 @both
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Two axes exchanged."""
+    normalize_axes((dim0, dim1), input.ndim)
     axes = list(range(input.ndim))
+    if not axes:
+        return input
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
     return ops.permute_dims(input, axes)
 
@@ -376,7 +420,7 @@ METHODS["mT"] = property(ops.matrix_transpose)
 @both
 def squeeze(input: Any, dim: Any = None) -> Any:
     """Drop axes of length 1: all, or those named if their length is 1."""
-    dims = ops.reduction.normalize_axes(dim, input.ndim)
+    dims = normalize_axes(dim, input.ndim)
     return ops.reshape(input, tuple([n for k, n in enumerate(input.shape) if n != 1 or k not in dims]))
 
 
@@ -389,19 +433,23 @@ def unsqueeze(input: Any, dim: int) -> Any:
 @method
 def expand(self: Any, *sizes: Any) -> Any:
     """Repeat axes of length 1 without copying (stride 0); -1 keeps a length."""
-    shape = _sizes(sizes)
+    shape = sizes_of(sizes)
     offset = len(shape) - self.ndim
+    if offset < 0 or -1 in shape[:offset]:
+        raise ShapeError(f"expand cannot make {list(shape)} of {list(self.shape)}", got=f"sizes {shape}", wanted="as many sizes as axes, or more in front; -1 for axes that exist", code="E03")
     return ops.broadcast_to(self, tuple([self.shape[k - offset] if n == -1 else n for k, n in enumerate(shape)]))
 
 
-METHODS["expand_as"] = lambda self, other: ops.broadcast_to(self, tuple(other.shape))
-FUNCTIONS["broadcast_to"] = METHODS["broadcast_to"] = lambda input, shape: ops.broadcast_to(input, tuple(shape))
+METHODS["expand_as"] = lambda self, other: expand(self, tuple(other.shape))
+FUNCTIONS["broadcast_to"] = METHODS["broadcast_to"] = lambda input, shape: expand(input, tuple(shape))
 
 
 @method
 def repeat(self: Any, *sizes: Any) -> Any:
     """The whole tensor, copied so many times along each axis."""
-    times = _sizes(sizes)
+    times = sizes_of(sizes)
+    if len(times) < self.ndim:
+        raise ShapeError("repeat needs a number for each axis", got=f"{times} for shape {tuple(self.shape)}", wanted=f"at least {self.ndim} numbers", code="E03")
     shape = (1,) * (len(times) - self.ndim) + tuple(self.shape)
     paired = tuple([n for pair in zip(times, shape, strict=True) for n in pair])
     spread = ops.broadcast_to(ops.reshape(self, tuple([n for m in shape for n in (1, m)])), paired)
@@ -411,7 +459,7 @@ def repeat(self: Any, *sizes: Any) -> Any:
 @function
 def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
     """Join along an existing axis."""
-    return ops.concat([_as_tensor(x) for x in tensors], axis=dim if axis is None else axis)
+    return ops.concat([tensor_of(x) for x in tensors], axis=dim if axis is None else axis)
 
 
 FUNCTIONS["concat"] = FUNCTIONS["concatenate"] = cat
@@ -420,13 +468,13 @@ FUNCTIONS["concat"] = FUNCTIONS["concatenate"] = cat
 @function
 def stack(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
     """Join along a new axis."""
-    return ops.stack([_as_tensor(x) for x in tensors], axis=dim if axis is None else axis)
+    return ops.stack([tensor_of(x) for x in tensors], axis=dim if axis is None else axis)
 
 
 @both
 def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> Any:
     """Pieces of one size (the last may be smaller), or of the sizes listed."""
-    (axis,) = ops.reduction.normalize_axes(dim, input.ndim)
+    axis = _axis(input, dim)
     n, sections = input.shape[axis], split_size_or_sections
     sizes = [builtins.min(sections, n - start) for start in range(0, n, sections)] or [0] if isinstance(sections, int) else list(sections)
     if builtins.sum(sizes) != n:
@@ -438,56 +486,83 @@ def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> Any:
 @both
 def chunk(input: Any, chunks: int, dim: int = 0) -> Any:
     """At most so many pieces of equal size (the last may be smaller)."""
-    return split(input, builtins.max(-(-input.shape[dim] // chunks), 1), dim)
+    if chunks < 1:
+        raise UsageError("chunk expects chunks to be greater than 0", got=str(chunks), wanted="1 or more", code="E29")
+    n = input.shape[_axis(input, dim)]
+    return split(input, -(-n // chunks) if n else [0] * chunks, dim)
 
 
 @both
 def unbind(input: Any, dim: int = 0) -> Any:
     """The slices along an axis, without it."""
-    (axis,) = ops.reduction.normalize_axes(dim, input.ndim)
+    axis = _axis(input, dim)
     return tuple([ops.getitem(input, key=(*(slice(None),) * axis, i)) for i in range(input.shape[axis])])
 
 
 @both
 def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     """Shift along axes; what leaves at the end comes back at the start."""
+    if dims is not None:
+        normalize_axes(dims, input.ndim)
     return ops.roll(input, shifts, axis=dims)
 
 
 @both
 def flip(input: Any, *dims: Any) -> Any:
     """The order along axes reversed."""
-    return ops.flip(input, axis=_sizes(dims))
+    axes = sizes_of(dims)
+    if len({d % input.ndim for d in axes} if input.ndim else ()) != len(axes):
+        raise ShapeError("flip names an axis at most once", got=f"dims {axes} for shape {tuple(input.shape)}", wanted="different axes", code="E03")
+    return ops.flip(input, axis=axes)
+
+
+def _ranks(name: str, least: int, *matrices: Any, most: int | None = None) -> None:
+    """Raise unless every tensor has between ``least`` and ``most`` axes."""
+    for x in matrices:
+        if x.ndim < least or (most is not None and x.ndim > most):
+            wanted = f"{least} axes" if most == least else f"{least} axes or more"
+            raise ShapeError(f"{name} takes tensors of {wanted}", got=", ".join(str(tuple(x.shape)) for x in matrices), wanted=wanted, fix="a @ b takes any number of axes", code="E03")
 
 
 @both
 def tril(input: Any, diagonal: int = 0) -> Any:
     """The part on and below a diagonal, zero elsewhere."""
+    _ranks("tril", 2, input)
     return ops.tril(input, k=diagonal)
 
 
 @both
 def triu(input: Any, diagonal: int = 0) -> Any:
     """The part on and above a diagonal, zero elsewhere."""
+    _ranks("triu", 2, input)
     return ops.triu(input, k=diagonal)
 
 
 @both
-def movedim(input: Any, source: int, destination: int) -> Any:
-    """One axis moved to another place."""
-    return ops.moveaxis(input, source, destination)
+def movedim(input: Any, source: Any, destination: Any) -> Any:
+    """One axis, or several, moved to other places; the rest keep their order."""
+    sources, places = [[d % input.ndim for d in ((dim,) if isinstance(dim, int) else dim) if normalize_axes(d, input.ndim)] for dim in (source, destination)]
+    order = [k for k in range(input.ndim) if k not in sources]
+    for place, axis in builtins.sorted(zip(places, sources, strict=True)):
+        order.insert(place, axis)
+    return permute(input, order)
 
 
 @both
 def narrow(input: Any, dim: int, start: int, length: int) -> Any:
     """``length`` slices from ``start`` along an axis."""
-    (axis,) = ops.reduction.normalize_axes(dim, input.ndim)
-    return ops.getitem(input, key=(*(slice(None),) * axis, slice(start, start + length)))
+    axis = _axis(input, dim)
+    n = input.shape[axis]
+    first = start + n if start < 0 else start
+    if length < 0 or not 0 <= first <= first + length <= n:
+        raise IndexRangeError(f"start ({start}) + length ({length}) exceeds dimension size ({n})", got=f"shape {tuple(input.shape)}, dim {dim}", wanted="a range inside the axis", code="E41")
+    return ops.getitem(input, key=(*(slice(None),) * axis, slice(first, first + length)))
 
 
 @both
 def diag(input: Any, diagonal: int = 0) -> Any:
     """The diagonal of a matrix, or a matrix with this diagonal."""
+    _ranks("diag", 1, input, most=2)
     if input.ndim == 2:
         rows = np.arange(builtins.max(-diagonal, 0), builtins.min(input.shape[0], input.shape[1] - diagonal))
         return ops.index(input, (rows, rows + diagonal))
@@ -503,7 +578,7 @@ def diag(input: Any, diagonal: int = 0) -> Any:
 @both
 def gather(input: Any, dim: int, index: Any) -> Any:
     """``y[i, j] = x[i, index[i, j]]`` for dim 1, and so on."""
-    return ops.take_along_axis(input, index, axis=dim)
+    return _with_an_axis(lambda x: ops.take_along_axis(x, index if index.ndim else ops.reshape(index, (1,)), axis=_axis(x, dim)), input)
 
 
 @both
@@ -516,13 +591,20 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
 @both
 def index_select(input: Any, dim: int, index: Any) -> Any:
     """Slices along an axis in the order of ``index``."""
-    return ops.take(input, index, axis=dim)
+    if index.ndim > 1:
+        raise ShapeError("index_select(): Index is supposed to be a vector", got=f"index of shape {tuple(index.shape)}", wanted="one axis", fix="x[index]", code="E03")
+    return ops.take(input, index if index.ndim else ops.reshape(index, (1,)), axis=_axis(input, dim))
 
 
 @both
-def take_along_dim(input: Any, indices: Any, dim: int) -> Any:
-    """As gather, with broadcast indices."""
-    return ops.take_along_axis(input, indices, axis=dim)
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+    """As gather, with indices broadcast against the other axes; of the flattened tensor when dim is None."""
+    if dim is None:
+        return ops.take_along_axis(ops.reshape(input, (-1,)), ops.reshape(indices, (-1,)), axis=0)
+    axis = _axis(input, dim)
+    others = np.broadcast_shapes(*[tuple(x.shape[:axis] + x.shape[axis + 1 :]) for x in (input, indices)])
+    wide, picked = [ops.broadcast_to(x, (*others[:axis], x.shape[axis], *others[axis:])) for x in (input, indices)]
+    return ops.take_along_axis(wide, picked, axis=axis)
 
 
 @both
@@ -535,7 +617,9 @@ def masked_select(input: Any, mask: Any) -> Any:
 @both
 def nonzero(input: Any, as_tuple: bool = False) -> Any:
     """The indices of elements that are not zero."""
-    found = input.detach().numpy().nonzero()
+    found = np.atleast_1d(input.detach().numpy()).nonzero()
+    if not input.ndim and not as_tuple:
+        return wrap(np.zeros((len(found[0]), 0), np.int64))
     return tuple([wrap(i) for i in found]) if as_tuple else wrap(np.stack(found, axis=1) if found else np.zeros((0, 0), np.int64))
 
 
@@ -548,13 +632,35 @@ def matmul(input: Any, other: Any) -> Any:
     return ops.matmul(input, other)
 
 
-for _name in ("mm", "bmm", "mv", "dot", "inner"):
-    FUNCTIONS[_name] = METHODS[_name] = ops.matmul if _name != "inner" else lambda input, other: ops.matmul(input, other.mT if other.ndim > 1 else other)
+def _product(name: str, *ranks: int) -> Callable[..., Any]:
+    def product(input: Any, other: Any) -> Any:
+        for x, rank in zip((input, other), ranks, strict=True):
+            _ranks(name, rank, x, most=rank)
+        if name == "bmm" and input.shape[0] != other.shape[0]:
+            raise ShapeError("bmm needs batches of one size", got=f"{tuple(input.shape)} and {tuple(other.shape)}", wanted="equal first axes", fix="a @ b broadcasts them", code="E03")
+        return ops.matmul(input, other)
+
+    product.__name__, product.__doc__ = name, f"matmul of tensors with {ranks[0]} and {ranks[1]} axes."
+    return both(product)
+
+
+mm, bmm, mv, dot = _product("mm", 2, 2), _product("bmm", 3, 3), _product("mv", 2, 1), _product("dot", 1, 1)
+
+
+@both
+def inner(input: Any, other: Any) -> Any:
+    """Sums of products over the last axes of both: shape input.shape[:-1] + other.shape[:-1]."""
+    if not input.ndim or not other.ndim:
+        return ops.multiply(input, other)
+    rows = ops.reshape(other, (-1, other.shape[-1])) if other.ndim > 1 else other
+    flat = ops.matmul(input, rows.mT if other.ndim > 1 else rows)
+    return flat if other.ndim < 3 else ops.reshape(flat, (*input.shape[:-1], *other.shape[:-1]))
 
 
 @both
 def outer(input: Any, vec2: Any) -> Any:
     """All products of two vectors."""
+    _ranks("outer", 1, input, vec2, most=1)
     return ops.expand_dims(input, axis=1) * ops.expand_dims(vec2, axis=0)
 
 
@@ -562,7 +668,7 @@ def outer(input: Any, vec2: Any) -> Any:
 def einsum(equation: str, *operands: Any) -> Any:
     """Einstein's sum."""
     given = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
-    return ops.einsum(equation, *[_as_tensor(x) for x in given])
+    return ops.einsum(equation, *[tensor_of(x) for x in given])
 
 
 # Comparison of whole tensors; counting.
@@ -571,7 +677,7 @@ def einsum(equation: str, *operands: Any) -> Any:
 @both
 def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether |a - b| ≤ atol + rtol·|b| everywhere."""
-    a, b = [_as_tensor(x).detach().numpy() for x in (input, other)]
+    a, b = [tensor_of(x).detach().numpy() for x in (input, other)]
     return bool(np.allclose(a, b, rtol, atol, equal_nan))
 
 
@@ -598,7 +704,8 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
 @both
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     """How often each non-negative integer occurs."""
-    return wrap(np.bincount(input.numpy(), None if weights is None else weights.detach().numpy(), minlength))
+    counts = np.bincount(input.numpy(), None if weights is None else weights.detach().numpy(), minlength)
+    return wrap(counts if weights is None or weights.dtype.kind != "f" else counts.astype(weights.dtype))
 
 
 @both
@@ -606,108 +713,6 @@ def unique(input: Any, return_counts: bool = False, return_inverse: bool = False
     """The distinct elements in order."""
     found = np.unique(input.detach().numpy(), return_counts=return_counts, return_inverse=return_inverse)
     return tuple([wrap(x) for x in found]) if isinstance(found, tuple) else wrap(found)
-
-
-# Type, memory, place in the graph.
-
-for _name in ("float", "double", "half", "long", "int", "short"):
-    METHODS[_name] = functools.partialmethod(lambda self, dtype: ops.astype(self, dtype), getattr(dtypes, _name))
-METHODS["bool"] = lambda self: ops.astype(self, dtypes.bool_)
-METHODS["type_as"] = lambda self, other: ops.astype(self, other.dtype)
-METHODS["cpu"] = lambda self: self
-METHODS["dim"] = METHODS["ndimension"] = lambda self: self.value.ndim
-METHODS["numel"] = METHODS["nelement"] = lambda self: int(self.value.size)
-METHODS["element_size"] = lambda self: self.value.itemsize
-METHODS["is_floating_point"] = lambda self: self.value.dtype.kind == "f"
-METHODS["is_contiguous"] = lambda self: bool(self.value.flags.c_contiguous)
-METHODS["data_ptr"] = lambda self: self.value.__array_interface__["data"][0]
-METHODS["size"] = lambda self, dim=None: self.shape if dim is None else self.value.shape[dim]
-METHODS["__setitem__"] = inplace.set_item
-METHODS["backward"] = lambda self, gradient=None, retain_graph=None, create_graph=False, inputs=None: autograd.backward(self, gradient, retain_graph, create_graph, inputs)
-METHODS["register_hook"] = autograd.register_hook
-METHODS["retain_grad"] = autograd.retain_grad
-FUNCTIONS["numel"] = lambda input: int(input.value.size)
-FUNCTIONS["is_tensor"] = lambda x: isinstance(x, Tensor)
-
-
-@method
-def to(self: Any, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Any:
-    """Another dtype (a dtype, or another tensor's), or the same device."""
-    for arg in args:
-        if isinstance(arg, Tensor):
-            dtype = arg.dtype
-        elif isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda", "mps") or isinstance(arg, device_type):
-            device = arg
-        else:
-            dtype = arg
-    if device is not None:
-        device_type(device)
-    result = self if dtype is None else ops.astype(self, np.dtype(dtype))
-    return clone(result) if copy else result
-
-
-@method
-def type(self: Any, dtype: Any = None) -> Any:  # noqa: A001
-    """The dtype's name, or the tensor in another dtype."""
-    return f"gradus.{self.dtype.name}" if dtype is None else ops.astype(self, dtype)
-
-
-@method
-def stride(self: Any, dim: int | None = None) -> Any:
-    """Steps between neighbours along each axis, counted in elements."""
-    strides = tuple([s // self.value.itemsize for s in self.value.strides])
-    return strides if dim is None else strides[dim]
-
-
-class Storage(list):  # type: ignore[type-arg]
-    """The memory behind a tensor, element by element, as it lies."""
-
-    def __init__(self, elements: Any, dtype: Any) -> None:
-        super().__init__(elements)
-        self.dtype = dtype
-
-    def __repr__(self) -> str:
-        lines = "".join(f" {x}\n" for x in self)
-        return f"{lines}[gradus.storage of {self.dtype.name}, size {len(self)}]"
-
-    size = list.__len__
-
-
-@method
-def storage(self: Any) -> Storage:
-    """The memory that the tensor is a view of: expanded axes take none."""
-    from_memory = self.value
-    while isinstance(from_memory.base, np.ndarray):
-        from_memory = from_memory.base
-    return Storage(from_memory.ravel(order="K").tolist(), from_memory.dtype)
-
-
-METHODS["untyped_storage"] = storage
-
-
-@both
-def clone(input: Any) -> Any:
-    """A copy in memory of its own, connected in the graph."""
-    return wrap(np.array(input.value, order="C")) if not input.requires_grad and isinstance(input.value, np.ndarray) else ops.multiply(input, 1)
-
-
-@method
-def contiguous(self: Any) -> Any:
-    """The tensor itself, or a copy that lies in C order."""
-    return self if self.value.flags.c_contiguous else clone(self)
-
-
-@both
-def detach(input: Any) -> Any:
-    """A tensor of the same memory outside the graph."""
-    return wrap(ops.stop_gradient(input.value)) if not isinstance(input.value, np.ndarray) else wrap(input.value)
-
-
-@method
-def detach_(self: Any) -> Any:
-    """Take this tensor out of its graph, in place."""
-    self.node, self.requires_grad = None, False
-    return self
 
 
 # In-place forms: the plain op, written into the tensor's own memory.
@@ -718,7 +723,9 @@ lerp addcmul addcdiv scatter_add sin cos erf""".split()
 
 def _in_place(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
     def changed(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return inplace.write(self, plain(self, *args, **kwargs), name)
+        past = inplace.past_of(self, args)
+        given = [past if arg is self else arg for arg in args]
+        return inplace.write(self, plain(past, *given, **kwargs), name)
 
     changed.__name__ = name
     changed.__doc__ = f"``{name[:-1]}``, written into this tensor's memory."
@@ -735,7 +742,7 @@ def _fresh(self: Tensor, array: Any, name: str) -> Tensor:
     return inplace.write(self, wrap(np.asarray(array, self.value.dtype)), name)
 
 
-METHODS["fill_"] = lambda self, value: _fresh(self, np.full(self.value.shape, float(value) if isinstance(value, Tensor) else value, self.value.dtype), "fill_")
+METHODS["fill_"] = lambda self, value: copy_(self, value) if isinstance(value, Tensor) else _fresh(self, np.full(self.value.shape, value, self.value.dtype), "fill_")
 METHODS["zero_"] = lambda self: _fresh(self, np.zeros(self.value.shape, self.value.dtype), "zero_")
 METHODS["uniform_"] = lambda self, a=0.0, b=1.0, generator=None: _fresh(self, a + (b - a) * random.uniform(self.value.shape, self.value.dtype, generator), "uniform_")
 METHODS["normal_"] = lambda self, mean=0.0, std=1.0, generator=None: _fresh(self, mean + std * random.normal(self.value.shape, self.value.dtype, generator), "normal_")
@@ -744,130 +751,15 @@ METHODS["normal_"] = lambda self, mean=0.0, std=1.0, generator=None: _fresh(self
 @method
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Take over the values of another tensor, broadcast and cast to fit."""
-    src = ops.astype(_as_tensor(src), self.value.dtype)
+    src = ops.astype(tensor_of(src), self.value.dtype)
     return inplace.write(self, ops.broadcast_to(src, self.value.shape), "copy_")
-
-
-# Creation.
-
-
-@function
-def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A Tensor of a copy of ``data``: arrays keep their dtype, Python floats become float32, integers int64.
-
-    >>> tensor([[1, 2.5]])
-    tensor([[1.0000, 2.5000]])
-    """
-    made = wrap(as_array(data, dtype))
-    return made.requires_grad_() if requires_grad else made
-
-
-@function
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """A Tensor of ``data``, sharing memory where that is possible."""
-    if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)
-    if isinstance(data, np.ndarray) and data.dtype.kind in "fiub" and data.dtype.isnative:
-        return wrap(data if dtype is None else data.astype(dtype, copy=False))
-    return tensor(data, dtype)
-
-
-FUNCTIONS["asarray"] = as_tensor
-
-
-@function
-def from_numpy(array: np.ndarray) -> Tensor:
-    """A Tensor that shares the array's memory: a write to one is seen in the other."""
-    if not isinstance(array, np.ndarray):
-        raise DTypeError(f"expected np.ndarray (got {array.__class__.__name__})", fix="gradus.tensor(data)")
-    return as_tensor(array)
-
-
-def _made(array: Any, requires_grad: bool) -> Tensor:
-    made = wrap(array)
-    return made.requires_grad_() if requires_grad else made
-
-
-def _creator(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
-    def create(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None) -> Tensor:
-        shape = _sizes(size)
-        return _made(make(shape, dtype, generator) if name.startswith("rand") else make(shape, dtype), requires_grad)
-
-    create.__name__, create.__doc__ = name, f"``{name}(2, 3)`` or ``{name}((2, 3))``: a tensor of this shape (float32 unless given)."
-    FUNCTIONS[name] = create
-    return create
-
-
-zeros, ones, empty = _creator("zeros", ops.zeros), _creator("ones", ops.ones), _creator("empty", ops.zeros)
-rand, randn = _creator("rand", random.uniform), _creator("randn", random.normal)
-
-
-def _like(name: str, create: Callable[..., Any]) -> None:
-    def like(input: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-        return create(tuple(input.shape), dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-    like.__name__, like.__doc__ = name, f"{name[:-5]} in the shape and dtype of another tensor."
-    FUNCTIONS[name] = like
-
-
-for _name, _create in {"zeros": zeros, "ones": ones, "empty": empty, "rand": rand, "randn": randn}.items():
-    _like(_name + "_like", _create)
-METHODS["new_zeros"] = lambda self, *size, dtype=None: zeros(*size, dtype=dtype or self.dtype)
-METHODS["new_ones"] = lambda self, *size, dtype=None: ones(*size, dtype=dtype or self.dtype)
-
-
-@function
-def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor filled with one value."""
-    return _made(ops.full(_sizes((size,)), fill_value, dtype), requires_grad)
-
-
-@function
-def full_like(input: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-    """One value in the shape and dtype of another tensor."""
-    return full(tuple(input.shape), fill_value, dtype or input.dtype)
-
-
-@function
-def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Evenly spaced values in [start, end)."""
-    return _made(ops.arange(start, end, step, dtype), requires_grad)
-
-
-@function
-def linspace(start: float, end: float, steps: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """``steps`` evenly spaced values, both ends included."""
-    return _made(ops.linspace(start, end, steps, dtype), requires_grad)
-
-
-@function
-def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones on the diagonal, zeros elsewhere."""
-    return _made(ops.eye(n, m, dtype=dtype), requires_grad)
-
-
-@function
-def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None, generator: Any = None) -> Tensor:
-    """Integers in [low, high), or in [0, low) when called as ``randint(high, size)``."""
-    if size is None:
-        low, high, size = 0, low, high
-    return wrap(random.integers(low, high, _sizes((size,)), generator).astype(dtype or dtypes.int64, copy=False))
-
-
-@function
-def randperm(n: int, *, generator: Any = None) -> Tensor:
-    """The integers 0 … n - 1 in random order."""
-    return wrap(random.permutation(n, generator))
-
-
-FUNCTIONS["manual_seed"] = random.manual_seed
 
 
 def install() -> None:
     """Make the entries methods of Tensor."""
     for name, entry in METHODS.items():
         if callable(entry) and not hasattr(entry, "__get__"):
-            entry = _as_method(entry)
+            entry = as_method(entry)
         setattr(Tensor, name, entry)
 
 

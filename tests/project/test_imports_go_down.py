@@ -29,6 +29,7 @@ tape
 autograd
 function inplace
 torch_table
+torch_table
 torch_names
 transforms
 io

@@ -48,6 +48,8 @@ def _finite(xp: Any, m: Any) -> Any:
 
 
 def _logsumexp(xp: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
+    if not count(x.shape, axis):
+        return xp.log(xp.sum(x, axis=axis, keepdims=keepdims))  # of nothing: log(0)
     m = _finite(xp, xp.max(x, axis=axis, keepdims=True))
     y = xp.log(xp.sum(xp.exp(x - m), axis=axis, keepdims=True)) + m
     return y if keepdims else xp.squeeze(y, axis=normalize_axes(axis, x.ndim))
