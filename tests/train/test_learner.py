@@ -490,6 +490,13 @@ def test_lr_find_suggests_a_rate_and_restores_everything(images) -> None:
     assert same(after, weights(learner))
 
 
+def test_lr_find_leaves_the_statistics_to_fit(images) -> None:
+    """Rows that will be held out later must not have gone into the normalizer."""
+    learner = quiet(normalizer=Normalizer())
+    learner.lr_find(images[0], images[1])
+    assert not learner.feed.normalizer.fitted
+
+
 def test_lr_find_needs_a_sensible_range(images) -> None:
     with pytest.raises(UsageError, match="low < high"):
         quiet().lr_find(images[0], images[1], low=1.0, high=0.1)

@@ -16,9 +16,10 @@ from gradus.autograd import no_grad
 from gradus.data import LabelEncoder, Normalizer
 from gradus.errors import DataError, UsageError
 from gradus.nn import LoadReport, Module
-from gradus.optim import SGD, Adam, AdamW, Optimizer
+from gradus.optim import Optimizer
 from gradus.random import Generator, default_generator
 from gradus.tensors import Tensor, wrap
+from gradus.train.arguments import check_callbacks, check_counts, make_optimizer
 from gradus.train.callbacks import (
     EVENTS,
     Callback,
@@ -39,7 +40,6 @@ from gradus.train.metrics import Metric, make_metric
 from gradus.train.progress import Progress
 from gradus.train.saved import load_learner, save_learner
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 PREDICTION_BATCH = 1024  # rows per forward pass when no gradient is needed
 
 
@@ -300,22 +300,26 @@ class Learner:
             if is_loader(x):
                 train: Any = self.feed.loader(x, batch_size, True, generator)
             else:
-                train = self.feed.batches(self.feed.pair(x, y, ("X", "Y")), batch_size, True, generator)
+                train = self.feed.batches(self.feed.split(x, y, None, None)[0], batch_size, True, generator)
             self._run(train, None, -(-steps // max(len(train), 1)), [Mode(), test])
         return test.found
 
     @contextmanager
     def _restored(self, generator: Generator) -> Iterator[None]:
-        """Puts back whatever training changes: weights, buffers, the optimizer's options and state, step count, random numbers."""
+        """Puts back whatever training changes: weights, buffers, optimizer, step count, random numbers, what was learnt of the data."""
         weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         optimizer, step = copied(self.optimizer.state_dict()), self.step
         streams = [(stream, stream.get_state()) for stream in (default_generator(), generator)]
+        encoder, normalizer = self.feed.encoder, self.feed.normalizer
+        statistics = normalizer.state_dict() if normalizer is not None else {}
         try:
             yield
         finally:
             self.model.load_state_dict(weights)
             self.optimizer.load_state_dict(optimizer)
-            self.step = step
+            self.step, self.feed.encoder = step, encoder
+            if normalizer is not None:
+                normalizer.load_state_dict(statistics)
             for stream, state in streams:
                 stream.set_state(state)
 
@@ -415,45 +419,6 @@ class Learner:
             self.notices.append(text)
             if self.progress is not None:
                 self.progress.catch_up(self.notices)
-
-
-def make_optimizer(given: str | Optimizer | Callable[..., Optimizer], model: Module, lr: float | None) -> Optimizer:
-    """The optimizer itself, or one made of the model's parameters."""
-    if isinstance(given, Optimizer):
-        if lr is not None:
-            raise UsageError(
-                "the optimizer has its learning rate already", got=f"an {type(given).__name__} and lr={lr}", fix="learner.lr = ..."
-            )
-        own = {id(parameter) for parameter in model.parameters()}
-        if not any(id(parameter) in own for group in given.param_groups for parameter in group["params"]):
-            raise UsageError(
-                "the optimizer holds no parameter of this model",
-                why="the model was built anew after the optimizer",
-                fix="optimizer=SGD(model.parameters(), lr=0.1)",
-                code="E28",
-            )
-        return given
-    if isinstance(given, str):
-        if given not in OPTIMIZERS:
-            raise UsageError(f"there is no optimizer {given!r}", wanted="one of " + ", ".join(OPTIMIZERS) + ", or an Optimizer")
-        given = OPTIMIZERS[given]
-    if not callable(given):
-        raise UsageError("an optimizer must be a name, an Optimizer, or a class or function of the parameters", got=type(given).__name__)
-    return given(model.parameters()) if lr is None else given(model.parameters(), lr=lr)
-
-
-def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
-    for callback in callbacks:
-        if not isinstance(callback, Callback):
-            name = callback.__name__ if isinstance(callback, type) else type(callback).__name__
-            raise UsageError(f"{name} is not a Callback object", wanted="instances of Callback", fix=f"callbacks=[{name}()]")
-    return tuple(callbacks)
-
-
-def check_counts(**counts: Any) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-            raise UsageError(f"{name} must be a positive whole number", got=f"{name}={value!r}")
 
 
 def copied(state: Any) -> Any:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NOT_DRAWN = {"epoch", "lr", "samples_per_second", "seconds"}
+UNITS = {"loss": "mean over the rows of the epoch", "mae": "unit of the target"}
 MARKERS_UP_TO = 40  # epochs; beyond that, markers melt into a thick line
 LOG_FROM = 50.0  # a loss that falls by this factor is told better on a logarithmic axis
 
@@ -58,7 +59,7 @@ def draw_panel(panel: Axes, history: Mapping[str, Sequence[float]], name: str) -
             linewidth=1.8,
             label=f"{label} (last: {last})",
         )
-    tidy(panel, name.capitalize(), "epoch", "share of right answers" if share else "mean over the rows of the epoch")
+    tidy(panel, name.capitalize(), "epoch", "share of right answers" if share else UNITS.get(name, ""))
     integer_ticks(panel)
     if len(epochs) == 1:
         panel.set_xlim(epochs[0] - 1, epochs[0] + 1)
