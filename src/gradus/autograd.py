@@ -8,6 +8,7 @@ input's dtype, and made an array again if NumPy returned a scalar.
 from __future__ import annotations
 
 import functools
+import itertools
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
@@ -166,20 +167,20 @@ def _run(cotangents: dict[Any, Any], nodes: list[Node], create_graph: bool, reta
             raise _released(node)
         if node.order < LATEST[0]:
             _check_saved(node)
-        gradients = node.pull(g, create_graph) if node.special else None
+        kept = node.pull(g, create_graph) if node.special else _as_tensors(node) if create_graph else saved
+        functions = node.record.functions if not node.special else None
+        last = node.record.last_rule if functions is not None else 0
         i = -1
         for parent in node.parents:
             i += 1
             if parent is None or (needed is not None and parent not in needed):
                 continue
-            if gradients is not None:
-                gradient = gradients[i]
+            if functions is None:
+                gradient = kept[i]
                 if gradient is None:
                     continue
             else:
-                rules = node.record.rules
-                rule = rules[i] if i < len(rules) else rules[-1]
-                gradient = rule.function(xp, g, *(_as_tensors(node, i) if create_graph else saved[i]))
+                gradient = functions[i if i < last else last](xp, g, *kept[i])
             if gradient.shape != parent.shape:
                 gradient = fit_to(xp, gradient, parent.shape)
             if gradient.dtype is not parent.dtype:
@@ -190,10 +191,9 @@ def _run(cotangents: dict[Any, Any], nodes: list[Node], create_graph: bool, reta
             node.saved = None
 
 
-def _as_tensors(node: Node, i: int) -> tuple[Any, ...]:
-    """What the rule of input ``i`` saved, put back into the graph so that the gradient can be differentiated again."""
+def _as_tensors(node: Node) -> list[Any]:
+    """What the rules of a node saved, put back into the graph so that the gradient can be differentiated again."""
     plain = [name.lstrip("*") for name in node.record.inputs]
-    rule = node.record.rule_of(i)
 
     def placed(name: str, value: Any) -> Any:
         if name == "y":
@@ -205,7 +205,10 @@ def _as_tensors(node: Node, i: int) -> tuple[Any, ...]:
             return _in_graph(value, node.parents[k])
         return value
 
-    return tuple([placed(name, value) for name, value in zip(rule.names, node.saved[i], strict=True)])
+    return [
+        None if values is None else tuple([placed(name, value) for name, value in zip(node.record.rule_of(i).names, values, strict=True)])
+        for i, values in enumerate(node.saved)
+    ]
 
 
 def _in_graph(value: Any, source: Any) -> Any:
@@ -230,11 +233,20 @@ def _check_saved(node: Node) -> None:
                     raise AliasError(
                         f"one of the variables needed for gradient computation has been modified by an inplace operation: {node.name} saved it",
                         got=f"a tensor of shape {tuple(array.shape)}, written at {where}",
-                        wanted=f"the value that {node.name} was computed with",
+                        wanted=f"the value that {node.name} saved at {_saved_at(node)}",
                         why="an in-place op replaced a value that the derivative needs",
                         fix="y = y + 1 instead of y += 1, or y = y.clone() before writing",
                         code="E18",
                     )
+
+
+def _saved_at(node: Node) -> str:
+    """The line of the user's code whose op made a node."""
+    if node.line is None:
+        return "an unknown line"
+    code, instruction = node.line
+    line = next(itertools.islice(code.co_positions(), instruction // 2, None))[0]
+    return f"{code.co_filename}:{line} in {code.co_name}"
 
 
 def _released(node: Node) -> GradError:

@@ -107,7 +107,12 @@ class Primitive:
         listed = [rules] * len(self.inputs) if callable(rules) or isinstance(rules, Rule) else list(rules)
         self.rules: tuple[Rule | None, ...] = tuple(rule if rule is None or isinstance(rule, Rule) else Rule(rule) for rule in listed)
         self.savers = tuple(None if rule is None else self._saver(rule.names, i) for i, rule in enumerate(self.rules))
+        watched = {"y", *(item.lstrip("*") for item, rule in zip(self.inputs, self.rules, strict=True) if rule is not None)}
+        self.keeps_arrays = any(rule is not None and watched & set(rule.names) for rule in self.rules)
         self.differentiable = any(rule is not None for rule in self.rules)
+        # What the backward pass calls; the last rule serves all further inputs of a variadic op.
+        self.functions = [None if rule is None else rule.function for rule in self.rules]
+        self.last_rule = len(self.rules) - 1
         REGISTRY[name] = self
 
     def __repr__(self) -> str:

@@ -7,13 +7,14 @@ graph has no reference cycle and is freed the moment it is dropped. The backward
 from __future__ import annotations
 
 import threading
+from sys import _getframe
 from typing import Any
 
 import numpy as np
 
 from gradus import diagnosis
 from gradus.dtypes import float32, get_default_dtype, result_type
-from gradus.errors import AliasError, GradusError
+from gradus.errors import PACKAGE_FOLDER, AliasError, GradusError
 from gradus.primitive import EMPTY, REGISTRY, Primitive, bind
 from gradus.tensors import Tensor, as_array, wrap
 from gradus.versions import LATEST, tick, written_since
@@ -44,15 +45,17 @@ class Node:
         saved: per input with a parent, what its rule asked for; None once released.
         shape, dtype: of the output; a cotangent must have them.
         order: the moment of creation on the global clock; a parent's is always smaller.
+        line: where in the user's code the op stood, as (code, instruction), if values are saved that a later write could spoil.
     """
 
-    __slots__ = ("record", "parents", "saved", "shape", "dtype", "order", "hooks", "__weakref__")
+    __slots__ = ("record", "parents", "saved", "shape", "dtype", "order", "hooks", "line", "__weakref__")
     special = False  # whether ``pull`` computes the gradients, instead of the record's rules
 
     def __init__(self, record: Any, parents: tuple[Any, ...], saved: Any, shape: tuple[int, ...], dtype: Any) -> None:
         self.record, self.parents, self.saved, self.shape, self.dtype = record, parents, saved, shape, dtype
         self.order = tick()
         self.hooks = None
+        self.line = _user_line()
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -66,6 +69,14 @@ class Node:
     def next_functions(self) -> tuple[Any, ...]:
         """The parents, under PyTorch's name."""
         return tuple((parent, 0) for parent in self.parents if parent is not None)
+
+
+def _user_line() -> tuple[Any, int]:
+    """The innermost place outside this package; a frame itself must not be kept, since it holds all local variables."""
+    frame = _getframe(2)
+    while frame.f_code.co_filename.startswith(PACKAGE_FOLDER) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code, frame.f_lasti
 
 
 _new = Tensor.__new__
@@ -94,7 +105,7 @@ def apply(record: Primitive, args: tuple[Any, ...], params: Any = EMPTY) -> Tens
                 values.append(_operand(arg))
     try:
         y = record.raw(*values, **params)
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise diagnosis.explain(record, values, params, error) from None
     if y.dtype is not float32 and record.dtype_rule != "free":
         y = _in_common_dtype(record, values, params, y)
@@ -115,6 +126,7 @@ def binary_method(record: Primitive) -> Any:
     """``Tensor.__mul__`` and its kin: :func:`apply` for two inputs without parameters, written out, because it runs more than all else."""
     raw, rules, checked = record.raw, record.rules, record.dtype_rule != "free"
     save_a, save_b = record.savers
+    keeps = record.keeps_arrays
     assert save_a is not None and save_b is not None and rules[1] is not None
 
     def method(a: Any, b: Any) -> Any:
@@ -131,7 +143,7 @@ def binary_method(record: Primitive) -> Any:
             rb = False
         try:
             y = raw(av, bv)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise diagnosis.explain(record, (av, bv), EMPTY, error) from None
         dtype = y.dtype
         if dtype is not float32 and checked:
@@ -160,6 +172,9 @@ def binary_method(record: Primitive) -> Any:
                 node.dtype = dtype
                 node.order = tick()
                 node.hooks = None
+                if keeps:
+                    frame = _getframe(1)
+                    node.line = (frame.f_code, frame.f_lasti)
                 tensor.node = node
             tensor.requires_grad = True
         return tensor
@@ -171,6 +186,7 @@ def unary_method(record: Primitive) -> Any:
     """``Tensor.tanh`` and its kin: :func:`apply` for one input without parameters, written out."""
     raw, checked = record.raw, record.dtype_rule != "free"
     (save,) = record.savers
+    keeps = record.keeps_arrays
 
     def method(x: Any) -> Any:
         if not MODE.plain or x._base is not None:
@@ -178,7 +194,7 @@ def unary_method(record: Primitive) -> Any:
         value = x.value
         try:
             y = raw(value)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise diagnosis.explain(record, (value,), EMPTY, error) from None
         dtype = y.dtype
         if dtype is not float32 and checked:
@@ -195,6 +211,9 @@ def unary_method(record: Primitive) -> Any:
             node.dtype = dtype
             node.order = tick()
             node.hooks = None
+            if keeps:
+                frame = _getframe(1)
+                node.line = (frame.f_code, frame.f_lasti)
             tensor.node = node
             tensor.requires_grad = True
         return tensor
@@ -249,6 +268,7 @@ def _node(record: Primitive, args: tuple[Any, ...], values: Any, y: Any, params:
     node = _new_node(Node)
     node.record, node.parents, node.saved, node.shape, node.dtype, node.hooks = record, parents, saved, y.shape, y.dtype, None
     node.order = tick()
+    node.line = _user_line() if record.keeps_arrays else None
     return node
 
 
@@ -288,7 +308,7 @@ def evaluate(record: Primitive, values: Any, params: Any = EMPTY) -> Any:
         y = record.raw(*values, **params)
     except GradusError:
         raise
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise diagnosis.explain(record, values, params, error) from None
     if record.dtype_rule != "free" and y.dtype is not float32:
         y = _in_common_dtype(record, values, params, y)
