@@ -49,7 +49,10 @@ def six_kinds(y: Any, w: Any, b: Any) -> Any:
 
 
 INDEX = [0, 1, 2, 3, 0, 1, 2, 3]
-CHAINS: dict[str, tuple[Callable[..., Any], float]] = {"mul, add": (multiply_and_add, 0.75), "mul, add, tanh, reshape, sum, index": (six_kinds, 1.0)}
+CHAINS: dict[str, tuple[Callable[..., Any], float]] = {
+    "mul, add": (multiply_and_add, 0.75),
+    "mul, add, tanh, reshape, sum, index": (six_kinds, 1.0),
+}
 
 
 def seconds(library: Any, chain: Callable[..., Any]) -> float:
@@ -64,7 +67,9 @@ def seconds(library: Any, chain: Callable[..., Any]) -> float:
 
 def main(rounds: int = 100) -> None:
     torch.set_num_threads(1)
-    print(f"{'chain':<38}{'Gradus min':>11}{'median':>9}{'PyTorch min':>13}{'median':>9}{'ratio of min':>14}{'median ratio':>14}{'goal':>7}")
+    print(
+        f"{'chain':<38}{'Gradus min':>11}{'median':>9}{'PyTorch min':>13}{'median':>9}{'ratio of min':>14}{'median ratio':>14}{'goal':>7}"
+    )
     for name, (chain, goal) in CHAINS.items():
         times: dict[str, list[float]] = {"gradus": [], "torch": []}
         for done in range(rounds + 5):

@@ -13,6 +13,7 @@ from gradus.errors import GradusError, UsageWarning
 from gradus.ops.random import Generator, default_generator
 from gradus.tensors import Size, Tensor, device
 from gradus.torch_names import FUNCTIONS as _FUNCTIONS
+
 from gradus.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled  # isort: skip
 from gradus.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp  # isort: skip
 from gradus import autograd, cuda, fused, nn, ops, optim, random, tensors  # isort: skip
@@ -25,7 +26,7 @@ warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"gradus\.")
 globals().update(_FUNCTIONS)
 for _name in _dtypes.NAMES:
     globals()[_name] = getattr(_dtypes, _name)
-bool = _dtypes.bool_  # noqa: A001
+bool = _dtypes.bool_
 get_default_dtype, set_default_dtype, dtype = _dtypes.get_default_dtype, _dtypes.set_default_dtype, type(_dtypes.float32)
 
 # What costs import time waits until it is named.

@@ -26,7 +26,7 @@ from gradus.versions import LATEST, tick, written_since
 # Switches.
 
 
-class set_grad_enabled:  # noqa: N801
+class set_grad_enabled:
     """Record derivatives or not: a context manager, a decorator, and (called alone) a switch for what follows.
 
     >>> x = Tensor([1.0], requires_grad=True)
@@ -80,7 +80,7 @@ class _Switch:
         return switch(function)
 
 
-class no_grad(_Switch):  # noqa: N801
+class no_grad(_Switch):
     """Compute without recording: ``with no_grad():``, ``@no_grad()`` or ``@no_grad``.
 
     >>> x = Tensor([1.0], requires_grad=True)
@@ -90,7 +90,7 @@ class no_grad(_Switch):  # noqa: N801
     """
 
 
-class enable_grad(_Switch):  # noqa: N801
+class enable_grad(_Switch):
     """Record again inside ``no_grad``."""
 
     mode = True
@@ -115,7 +115,9 @@ def fit_to(xp: Any, g: Any, shape: tuple[int, ...]) -> Any:
     added = len(g.shape) - len(shape)
     if added > 0:
         g = xp.sum(g, axis=tuple(range(added)), keepdims=False)
-    stretched = tuple([k for k, (n, m) in enumerate(zip(g.shape, shape[-len(g.shape) :] if g.shape else (), strict=True)) if m == 1 and n != 1])
+    stretched = tuple(
+        [k for k, (n, m) in enumerate(zip(g.shape, shape[-len(g.shape) :] if g.shape else (), strict=True)) if m == 1 and n != 1]
+    )
     if stretched:
         g = xp.sum(g, axis=stretched, keepdims=True)
     return g if g.shape == shape else xp.broadcast_to(g, shape)
@@ -148,7 +150,9 @@ def _needed(nodes: list[Node], targets: set[Any]) -> set[Any]:
     return needed
 
 
-def _run(cotangents: dict[Any, Any], nodes: list[Node], create_graph: bool, retain_graph: bool, needed: set[Any] | None, targets: set[Any]) -> None:
+def _run(
+    cotangents: dict[Any, Any], nodes: list[Node], create_graph: bool, retain_graph: bool, needed: set[Any] | None, targets: set[Any]
+) -> None:
     """Carry cotangents from the latest node to the leaves; what arrives at leaves and targets stays in ``cotangents``."""
     xp: Any = raw_namespace if MODE.world is None and not create_graph else ops
     take = cotangents.pop if not targets else cotangents.get
@@ -290,13 +294,22 @@ def _cotangent(y: Tensor, g: Any) -> Tensor:
     if g is None:
         if y.value.size != 1:
             raise GradError(
-                "grad can be implicitly created only for scalar outputs", got=f"an output of shape {tuple(y.shape)}", wanted="one number, or a gradient of that shape",
-                why="the loss was not reduced", fix="loss.mean().backward()", code="E21",
-            )  # fmt: skip
+                "grad can be implicitly created only for scalar outputs",
+                got=f"an output of shape {tuple(y.shape)}",
+                wanted="one number, or a gradient of that shape",
+                why="the loss was not reduced",
+                fix="loss.mean().backward()",
+                code="E21",
+            )
         return wrap(np.ones(y.value.shape, y.value.dtype))
     g = g if isinstance(g, Tensor) else Tensor(g)
     if g.shape != y.shape:
-        raise GradError("the gradient does not fit the output", got=f"gradient of shape {tuple(g.shape)}, output of shape {tuple(y.shape)}", wanted="equal shapes", code="E21")
+        raise GradError(
+            "the gradient does not fit the output",
+            got=f"gradient of shape {tuple(g.shape)}, output of shape {tuple(y.shape)}",
+            wanted="equal shapes",
+            code="E21",
+        )
     return g if g.value.dtype == y.value.dtype else ops.astype(g, y.value.dtype)
 
 
@@ -310,12 +323,22 @@ def _no_graph(y: Any) -> GradError:
         reasons.append(f"its dtype is {y.dtype}, and functions with integer results have no derivative")
     reasons.append("no input required a gradient, or it was computed under no_grad(), from .detach(), .data, .item() or by way of .numpy()")
     return GradError(
-        "element 0 of tensors does not require grad and does not have a grad_fn", got=f"a tensor of shape {tuple(y.shape)} without history",
-        wanted="a result computed from a tensor with requires_grad=True", why="; or ".join(reasons), fix="w.requires_grad_() before computing the loss", code="E21",
-    )  # fmt: skip
+        "element 0 of tensors does not require grad and does not have a grad_fn",
+        got=f"a tensor of shape {tuple(y.shape)} without history",
+        wanted="a result computed from a tensor with requires_grad=True",
+        why="; or ".join(reasons),
+        fix="w.requires_grad_() before computing the loss",
+        code="E21",
+    )
 
 
-def backward(tensors: Tensor | Sequence[Tensor], grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
     """Add to the ``grad`` of every leaf the derivative of the tensors, weighted by ``grad_tensors`` (ones for scalars).
 
     Args:
@@ -388,7 +411,12 @@ def grad(
     cotangents = _start(outputs, weights, create_graph)
     for x in inputs:
         if not x.requires_grad:
-            raise GradError("One of the differentiated Tensors does not require grad", got=f"an input of shape {tuple(x.shape)}", fix="x.requires_grad_()", code="E21")
+            raise GradError(
+                "One of the differentiated Tensors does not require grad",
+                got=f"an input of shape {tuple(x.shape)}",
+                fix="x.requires_grad_()",
+                code="E21",
+            )
     nodes = _reachable(source for source in cotangents if isinstance(source, Node))
     targets = {x.node or x for x in inputs}
     with set_grad_enabled(create_graph):
@@ -398,9 +426,12 @@ def grad(
         g = cotangents.get(x.node or x)
         if g is None and not allow_unused:
             raise GradError(
-                "One of the differentiated Tensors appears to not have been used in the graph", got=f"an input of shape {tuple(x.shape)}", wanted="an input that the outputs depend on",
-                fix="allow_unused=True gives None for it", code="E21",
-            )  # fmt: skip
+                "One of the differentiated Tensors appears to not have been used in the graph",
+                got=f"an input of shape {tuple(x.shape)}",
+                wanted="an input that the outputs depend on",
+                fix="allow_unused=True gives None for it",
+                code="E21",
+            )
         if g is not None and x.node is None and x._hooks:
             g = _hooked(x._hooks, g, create_graph)
         results.append(g if g is None or create_graph else wrap(_owned(g)))
@@ -443,7 +474,12 @@ class RemovableHandle:
 def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call ``hook(gradient)`` when the gradient of this tensor is known; a returned tensor replaces it."""
     if not tensor.requires_grad:
-        raise GradError("cannot register a hook on a tensor that doesn't require gradient", got=f"shape {tuple(tensor.shape)}", fix="x.requires_grad_()", code="E21")
+        raise GradError(
+            "cannot register a hook on a tensor that doesn't require gradient",
+            got=f"shape {tuple(tensor.shape)}",
+            fix="x.requires_grad_()",
+            code="E21",
+        )
     holder: Any = tensor.node or tensor
     name = "hooks" if tensor.node is not None else "_hooks"
     if getattr(holder, name) is None:

@@ -169,7 +169,9 @@ class Primitive:
         if name.endswith("_shapes") and name[:-7] in plain:
             k = plain.index(name[:-7])
             return lambda values, y, params, i: tuple([v.shape for v in values[k:]])
-        raise TypeError(f"the rule of op {self.name!r} asks for {name!r}; it may ask for {', '.join((*plain, *self.params, 'y'))} or <input>_shape")
+        raise TypeError(
+            f"the rule of op {self.name!r} asks for {name!r}; it may ask for {', '.join((*plain, *self.params, 'y'))} or <input>_shape"
+        )
 
 
 def _named_forward(name: str) -> Callable[..., Any]:
@@ -198,7 +200,13 @@ def _finish(record: Primitive, function: Callable[..., Any], signature: str) -> 
 
 
 def unary(
-    name: str, rule: Callable[..., Any] | None, forward: Callable[..., Any] | None = None, *, domain: Domain = REAL, dtype_rule: str = "floating", doc: str = ""
+    name: str,
+    rule: Callable[..., Any] | None,
+    forward: Callable[..., Any] | None = None,
+    *,
+    domain: Domain = REAL,
+    dtype_rule: str = "floating",
+    doc: str = "",
 ) -> Callable[..., Any]:
     """An elementwise op of one input: ``exp = unary("exp", lambda xp, g, y: g * y)``.
 
@@ -211,7 +219,15 @@ def unary(
         doc: one line for readers.
     """
     record = Primitive(
-        name, forward or name, (rule,), family="elementwise", inputs=("x",), forward_mode="diagonal", dtype_rule=dtype_rule, domains=(domain,), doc=doc
+        name,
+        forward or name,
+        (rule,),
+        family="elementwise",
+        inputs=("x",),
+        forward_mode="diagonal",
+        dtype_rule=dtype_rule,
+        domains=(domain,),
+        doc=doc,
     )
     raw = record.raw
 
@@ -234,7 +250,15 @@ def binary(
 ) -> Callable[..., Any]:
     """An elementwise op of two broadcast inputs: ``multiply = binary("multiply", lambda xp, g, b: g * b, lambda xp, g, a: g * a)``."""
     record = Primitive(
-        name, forward or name, (rule_a, rule_b), family="elementwise", inputs=("a", "b"), forward_mode="diagonal", dtype_rule=dtype_rule, domains=domains, doc=doc
+        name,
+        forward or name,
+        (rule_a, rule_b),
+        family="elementwise",
+        inputs=("a", "b"),
+        forward_mode="diagonal",
+        dtype_rule=dtype_rule,
+        domains=domains,
+        doc=doc,
     )
     raw = record.raw
 

@@ -36,6 +36,8 @@ class Mode(threading.local):
 
 
 MODE = Mode()
+
+
 class Node:
     """How a tensor came about.
 
@@ -294,7 +296,12 @@ def _apply_in_mode(record: Primitive, args: tuple[Any, ...], params: Any) -> Ten
     values = [arg.value if isinstance(arg, Tensor) else _operand(arg) for arg in args]
     y = bind(record, tuple(values), params) if world is not None else evaluate(record, values, params)
     tensor = wrap(y)
-    if MODE.grad_enabled and record.differentiable and y.dtype.kind == "f" and any(isinstance(arg, Tensor) and arg.requires_grad for arg in args):
+    if (
+        MODE.grad_enabled
+        and record.differentiable
+        and y.dtype.kind == "f"
+        and any(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
+    ):
         tensor.node = _node(record, args, values, y, params)
         tensor.requires_grad = True
     if record.view and isinstance(args[0], Tensor):
@@ -323,7 +330,10 @@ def _in_common_dtype(record: Primitive, values: Any, params: Any, y: Any) -> Any
         wanted = get_default_dtype()
     if y.dtype == wanted or (wanted.kind != "f" and y.dtype.kind == "b"):
         return y
-    return record.raw(*[v.astype(wanted) if isinstance(v, ndarray) and v is not (values[0] if record.name == "where" else None) else v for v in values], **params)
+    return record.raw(
+        *[v.astype(wanted) if isinstance(v, ndarray) and v is not (values[0] if record.name == "where" else None) else v for v in values],
+        **params,
+    )
 
 
 _install_fast_operators()

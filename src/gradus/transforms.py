@@ -57,7 +57,9 @@ def _fresh_input(x: Any) -> Tensor:
     """A tensor of the same value whose gradient is asked for, still connected to whatever ``x`` depends on outside."""
     x = _to_tensor(x)
     if x.value.dtype.kind != "f":
-        raise GradError("grad needs inputs of a floating dtype", got=f"dtype {x.dtype}", wanted="float32 or float64", fix="x.float()", code="E21")
+        raise GradError(
+            "grad needs inputs of a floating dtype", got=f"dtype {x.dtype}", wanted="float32 or float64", fix="x.float()", code="E21"
+        )
     if MODE.world is not None:
         x = MODE.world.lift(x)
     # Multiplying by 1 keeps the connection to an outer derivative and gives this one a node of its own to stop at.
@@ -115,7 +117,13 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_
             y, aux = result if has_aux else (result, None)
             if not isinstance(y, Tensor) or y.value.size != 1:
                 got = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-                raise GradError("grad needs a function with one number as result", got=got, wanted="a scalar Tensor", fix="return y.sum(), or use gradus.jacobian", code="E21")
+                raise GradError(
+                    "grad needs a function with one number as result",
+                    got=got,
+                    wanted="a scalar Tensor",
+                    fix="return y.sum(), or use gradus.jacobian",
+                    code="E21",
+                )
             inputs = _flatten(trees)
             gradients = _pullback([y], inputs, [None], keep=False)
             outer = _connected(y, inputs)
@@ -242,7 +250,10 @@ def pushforward(record: Primitive, primals: tuple[Any, ...], tangents: list[Any]
     """The tangent of an op's output, derived from its record: diagonal, linear, multilinear, or by transposing the rule."""
     total: Tensor | None = None
     if record.forward_mode == "linear":
-        moved = [_zero_like(p) if t is None and record.rule_of(i) is not None else p if t is None else t for i, (p, t) in enumerate(zip(primals, tangents, strict=True))]
+        moved = [
+            _zero_like(p) if t is None and record.rule_of(i) is not None else p if t is None else t
+            for i, (p, t) in enumerate(zip(primals, tangents, strict=True))
+        ]
         return apply(record, tuple(moved), params)
     for i, t in enumerate(tangents):
         if t is None or record.rule_of(i) is None:
@@ -289,13 +300,17 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     tensor([ 2., 40.])
     """
     if len(primals) != len(tangents):
-        raise ShapeError("jvp needs a tangent for each primal", got=f"{len(primals)} primals, {len(tangents)} tangents", wanted="equal numbers")
+        raise ShapeError(
+            "jvp needs a tangent for each primal", got=f"{len(primals)} primals, {len(tangents)} tangents", wanted="equal numbers"
+        )
     world = ForwardMode()
 
     def lifted(x: Any, t: Any) -> Tensor:
         x, t = _to_tensor(x), _to_tensor(t)
         if x.shape != t.shape:
-            raise ShapeError("a tangent has the shape of its primal", got=f"primal {tuple(x.shape)}, tangent {tuple(t.shape)}", wanted="equal shapes")
+            raise ShapeError(
+                "a tangent has the shape of its primal", got=f"primal {tuple(x.shape)}, tangent {tuple(t.shape)}", wanted="equal shapes"
+            )
         return world.lift(x, t if t.dtype == x.dtype else ops.astype(t, x.value.dtype))
 
     inside = [_map(lifted, p, t) for p, t in zip(primals, tangents, strict=True)]
@@ -340,9 +355,15 @@ def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
         n, m = y.value.size, x.value.size
         if n <= m:
             rows = [pull(ops.reshape(wrap(basis), y.value.shape))[0] for basis in np.eye(n, dtype=y.value.dtype)]
-            return ops.reshape(ops.stack(rows, axis=0), (*y.shape, *x.shape)) if rows else wrap(np.zeros((*y.shape, *x.shape), y.value.dtype))
+            return (
+                ops.reshape(ops.stack(rows, axis=0), (*y.shape, *x.shape)) if rows else wrap(np.zeros((*y.shape, *x.shape), y.value.dtype))
+            )
         columns = [jvp(partial, (x,), (wrap(basis.reshape(x.value.shape)),))[1] for basis in np.eye(m, dtype=x.value.dtype)]
-        return ops.reshape(ops.stack([ops.reshape(c, (-1,)) for c in columns], axis=1), (*y.shape, *x.shape)) if columns else wrap(np.zeros((*y.shape, *x.shape), y.value.dtype))
+        return (
+            ops.reshape(ops.stack([ops.reshape(c, (-1,)) for c in columns], axis=1), (*y.shape, *x.shape))
+            if columns
+            else wrap(np.zeros((*y.shape, *x.shape), y.value.dtype))
+        )
 
     return matrix
 

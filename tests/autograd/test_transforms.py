@@ -76,11 +76,15 @@ ORDERS = {
 @pytest.mark.parametrize("order", ORDERS)
 def test_third_derivatives_in_every_nesting(order):
     x = gradus.tensor(0.7, dtype=gradus.float64)
-    assert float(ORDERS[order](lambda x: x.sin() * x.exp())(x)) == pytest.approx(2 * math.exp(0.7) * (math.cos(0.7) - math.sin(0.7)), rel=1e-12)
+    assert float(ORDERS[order](lambda x: x.sin() * x.exp())(x)) == pytest.approx(
+        2 * math.exp(0.7) * (math.cos(0.7) - math.sin(0.7)), rel=1e-12
+    )
     assert float(ORDERS[order](lambda x: x**5)(x)) == pytest.approx(60 * 0.7**2, rel=1e-12)
     # Ops whose forward mode is their transposed reverse mode, and multilinear ones.
     assert float(ORDERS[order](lambda x: ops.stack([x, x * x, x], axis=0).logsumexp(0))(x)) == pytest.approx(THIRD_LOGSUMEXP, rel=1e-9)
-    assert float(ORDERS[order](lambda x: (ops.stack([x, x * x], axis=0) @ ops.stack([x * x, x * x], axis=0)).prod())(x)) == pytest.approx(6 + 24 * 0.7, rel=1e-10)
+    assert float(ORDERS[order](lambda x: (ops.stack([x, x * x], axis=0) @ ops.stack([x * x, x * x], axis=0)).prod())(x)) == pytest.approx(
+        6 + 24 * 0.7, rel=1e-10
+    )
 
 
 def _third_logsumexp():
@@ -191,7 +195,7 @@ def test_errors_say_what_is_wanted():
 
 
 def test_seventh_derivative():
-    f = lambda x: x**9  # noqa: E731
+    f = lambda x: x**9
     for _ in range(7):
         f = grad(f)
     assert float(f(gradus.tensor(2.0, dtype=gradus.float64))) == pytest.approx(math.factorial(9) / 2 * 4)

@@ -16,7 +16,10 @@ PAIRS = {
     "softmax over rows": (lambda x: softmax.softmax(x, 0), lambda x: softmax.softmax_reference(x, 0)),
     "log_softmax": (lambda x: softmax.log_softmax(x, 1), lambda x: softmax.log_softmax_reference(x, 1)),
     "cross_entropy": (lambda x: loss.softmax_cross_entropy(x, LABELS), lambda x: loss.softmax_cross_entropy_reference(x, LABELS)),
-    "linear, input": (lambda x: linear.linear(x, gradus.tensor(W), gradus.tensor(B)), lambda x: linear.linear_reference(x, gradus.tensor(W), gradus.tensor(B))),
+    "linear, input": (
+        lambda x: linear.linear(x, gradus.tensor(W), gradus.tensor(B)),
+        lambda x: linear.linear_reference(x, gradus.tensor(W), gradus.tensor(B)),
+    ),
     "linear, weight": (lambda w: linear.linear(gradus.tensor(W), w), lambda w: linear.linear_reference(gradus.tensor(W), w)),
 }
 W, B = R.standard_normal((2, 3)), R.standard_normal(2)

@@ -6,7 +6,7 @@ import pytest
 import gradus
 from gradus import ops
 from gradus.errors import GradError
-from gradus.primitive import REGISTRY, POSITIVE, binary, reduction, unary
+from gradus.primitive import POSITIVE, REGISTRY, binary, reduction, unary
 from gradus.testing import gradcheck, opcheck
 from gradus.testing.opcheck import COLUMNS, NO_DERIVATIVE
 from gradus.testing.samples import samples_of
@@ -59,7 +59,11 @@ def test_a_wrong_rule_is_found_and_named(scratch, fault):
 
 
 def test_a_rule_that_loses_an_axis_is_found(scratch):
-    op = reduction("faulty_sum", lambda xp, g, x_shape: xp.broadcast_to(g, x_shape) * 2.0, lambda xp, x, *, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims))
+    op = reduction(
+        "faulty_sum",
+        lambda xp, g, x_shape: xp.broadcast_to(g, x_shape) * 2.0,
+        lambda xp, x, *, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
+    )
     with pytest.raises(AssertionError, match="faulty_sum"):
         opcheck(op)
 
@@ -98,9 +102,13 @@ def test_an_op_is_registered_once(scratch):
 
 
 THREE_OPS = {
-    "softsign": lambda: unary("softsign", lambda xp, g, x: g / xp.square(1.0 + xp.abs(x)), lambda xp, x: x / (1.0 + xp.abs(x)), domain=POSITIVE),
+    "softsign": lambda: unary(
+        "softsign", lambda xp, g, x: g / xp.square(1.0 + xp.abs(x)), lambda xp, x: x / (1.0 + xp.abs(x)), domain=POSITIVE
+    ),
     "log_square": lambda: unary("log_square", lambda xp, g, x: g * (2.0 / x), lambda xp, x: xp.log(x * x), domain=POSITIVE),
-    "mixed": lambda: binary("mixed", lambda xp, g, b: g * xp.sin(b), lambda xp, g, a, b: g * (a * xp.cos(b)), lambda xp, a, b: a * xp.sin(b)),
+    "mixed": lambda: binary(
+        "mixed", lambda xp, g, b: g * xp.sin(b), lambda xp, g, a, b: g * (a * xp.cos(b)), lambda xp, a, b: a * xp.sin(b)
+    ),
 }
 
 

@@ -8,7 +8,6 @@ import pytest
 import gradus
 from gradus.random import Generator
 
-
 NORMAL = [-0.9064505555644706, -0.6928438160940975, -0.3690422330291514, -0.7304574114951077]
 
 
@@ -63,7 +62,7 @@ def test_state_goes_on_where_it_was():
 def test_distributions():
     g = Generator(11)
     u, n = g.uniform((200_000,), "float64"), g.normal((200_001,), "float64")
-    assert 0 <= u.min() and u.max() < 1
+    assert u.min() >= 0 and u.max() < 1
     assert abs(u.mean() - 0.5) < 0.003 and abs(u.var() - 1 / 12) < 0.001
     assert abs(n.mean()) < 0.01 and abs(n.std() - 1) < 0.01 and abs((n**4).mean() - 3) < 0.1
     i = g.integers(0, 7, (70_000,))
@@ -72,7 +71,9 @@ def test_distributions():
 
 
 def test_neighbouring_seeds_and_streams_are_unrelated():
-    a = np.stack([Generator(0).fork(k).normal((2000,), "float64") for k in range(8)] + [Generator(k).normal((2000,), "float64") for k in range(1, 8)])
+    a = np.stack(
+        [Generator(0).fork(k).normal((2000,), "float64") for k in range(8)] + [Generator(k).normal((2000,), "float64") for k in range(1, 8)]
+    )
     correlation = np.corrcoef(a) - np.eye(len(a))
     assert np.abs(correlation).max() < 0.1
 

@@ -36,7 +36,7 @@ CONVENTIONS = {
     "max(dim) takes the first": (lambda x: x.max(0).values, ([3.0, 3.0],), [1.0, 0.0]),
     "maximum shares a tie": (lambda a, b: gradus.maximum(a, b), (1.0, 1.0), (0.5, 0.5)),
     "minimum shares a tie": (lambda a, b: gradus.minimum(a, b), (1.0, 1.0), (0.5, 0.5)),
-    "sort keeps the order of ties": (lambda x: (x.sort().values * gradus.tensor([1.0, 2.0, 3.0])), ([5.0, 5.0, 1.0],), [2.0, 3.0, 1.0]),
+    "sort keeps the order of ties": (lambda x: x.sort().values * gradus.tensor([1.0, 2.0, 3.0]), ([5.0, 5.0, 1.0],), [2.0, 3.0, 1.0]),
     # poles
     "sqrt at 0": (lambda x: x.sqrt(), (0.0,), inf),
     "x ** 0.5 at 0": (lambda x: x**0.5, (0.0,), inf),
@@ -72,7 +72,11 @@ CONVENTIONS = {
     "softplus far right": (lambda x: gradus.softplus(x), (800.0,), 1.0),
     "logaddexp of huge": (lambda a, b: gradus.logaddexp(a, b), (1000.0, 0.0), (1.0, 0.0)),
     "relu of minus infinity": (lambda x: x.relu(), (-inf,), 0.0),
-    "bce far on the wrong side": (lambda x: F.binary_cross_entropy_with_logits(x, gradus.tensor(0.0, dtype=gradus.float64)), (1000.0,), 1.0),
+    "bce far on the wrong side": (
+        lambda x: F.binary_cross_entropy_with_logits(x, gradus.tensor(0.0, dtype=gradus.float64)),
+        (1000.0,),
+        1.0,
+    ),
     "cross-entropy of a sure mistake": (lambda x: F.cross_entropy(x, gradus.tensor([0])), ([[-1000.0, 1000.0]],), [[-1.0, 1.0]]),
 }
 

@@ -50,7 +50,9 @@ def _scatter_add(x, *indices, shape, key):
 
 
 def _positions(shape, key):
-    return tuple(torch.tensor(p) for p in np.meshgrid(*[np.arange(n)[k] for n, k in zip(shape, (*key, slice(None)), strict=False)], indexing="ij"))
+    return tuple(
+        torch.tensor(p) for p in np.meshgrid(*[np.arange(n)[k] for n, k in zip(shape, (*key, slice(None)), strict=False)], indexing="ij")
+    )
 
 
 def _index_update(x, values, *indices, key):
@@ -162,5 +164,10 @@ def test_value_and_gradient_agree_with_pytorch(name, dtype):
         gradients = torch.autograd.grad(expected, inputs, torch.tensor(g), allow_unused=True)
         for x, wanted in zip(xs, gradients, strict=True):
             wanted = np.zeros(x.shape) if wanted is None else wanted.numpy()
-            np.testing.assert_allclose(np.zeros(x.shape) if x.grad is None else x.grad.numpy(), wanted, rtol=rtol, atol=atol, err_msg=f"gradient of {name} {sample}")
-
+            np.testing.assert_allclose(
+                np.zeros(x.shape) if x.grad is None else x.grad.numpy(),
+                wanted,
+                rtol=rtol,
+                atol=atol,
+                err_msg=f"gradient of {name} {sample}",
+            )

@@ -15,7 +15,7 @@ sigmoid = ops.sigmoid
 tanh = ops.tanh
 
 
-def gelu(input: Any, approximate: str = "none") -> Any:  # noqa: A002
+def gelu(input: Any, approximate: str = "none") -> Any:
     """x · Φ(x), with the normal distribution function Φ, or its tanh approximation (Hendrycks and Gimpel 2016).
 
     >>> from gradus.tensors import Tensor
@@ -30,7 +30,7 @@ def gelu(input: Any, approximate: str = "none") -> Any:  # noqa: A002
     return x * (0.5 * (1.0 + ops.erf(x * math.sqrt(0.5))))
 
 
-def silu(input: Any) -> Any:  # noqa: A002
+def silu(input: Any) -> Any:
     """x · sigmoid(x) (Elfwing, Uchibe, Doya 2017).
 
     >>> from gradus.tensors import Tensor
@@ -40,7 +40,7 @@ def silu(input: Any) -> Any:  # noqa: A002
     return input * ops.sigmoid(input)
 
 
-def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:  # noqa: A002
+def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     """x where positive, else slope · x (Maas, Hannun, Ng 2013).
 
     >>> from gradus.tensors import Tensor
@@ -50,7 +50,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:  # noqa: A002
     return ops.where(input > 0, input, input * negative_slope)
 
 
-def elu(input: Any, alpha: float = 1.0) -> Any:  # noqa: A002
+def elu(input: Any, alpha: float = 1.0) -> Any:
     """x where positive, else alpha · (exp(x) - 1) (Clevert, Unterthiner, Hochreiter 2015).
 
     >>> from gradus.tensors import Tensor
@@ -60,7 +60,7 @@ def elu(input: Any, alpha: float = 1.0) -> Any:  # noqa: A002
     return ops.where(input > 0, input, alpha * ops.expm1(ops.clip(input, high=0.0)))
 
 
-def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:  # noqa: A002
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + exp(beta · x)) / beta; beyond the threshold x itself, as PyTorch has it.
 
     >>> from gradus.tensors import Tensor

@@ -9,7 +9,7 @@ from gradus.errors import UsageError
 from gradus.ops.random import Generator, default_generator
 
 
-def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False, generator: Generator | None = None) -> Any:  # noqa: A002
+def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False, generator: Generator | None = None) -> Any:
     """Zero each value with probability ``p`` while training, so that the expectation stays (Srivastava et al. 2014).
 
     >>> from gradus.tensors import Tensor

@@ -27,7 +27,12 @@ def _forward(xp: Any, x: Any, w: Any, *b: Any) -> Any:
     (lambda xp, g, w: xp.matmul(g, w), lambda xp, g, x: xp.matmul(xp.matrix_transpose(g), x), lambda xp, g: g),
     family="fused",
     dtype_rule="promote",
-    samples=lambda draw: [((draw(3, 4), draw(2, 4), draw(2)), {}), ((draw(2, 3, 4), draw(2, 4)), {}), ((draw(4), draw(2, 4), draw(2)), {}), ((draw(0, 4), draw(2, 4), draw(2)), {})],
+    samples=lambda draw: [
+        ((draw(3, 4), draw(2, 4), draw(2)), {}),
+        ((draw(2, 3, 4), draw(2, 4)), {}),
+        ((draw(4), draw(2, 4), draw(2)), {}),
+        ((draw(0, 4), draw(2, 4), draw(2)), {}),
+    ],
 )
 def _linear_op(record: Any, x: Any, w: Any, b: Any = None, /) -> Any:
     """x wᵀ + b over the last axis of x; weights are stored (out, in)."""
@@ -38,7 +43,7 @@ def _linear_op(record: Any, x: Any, w: Any, b: Any = None, /) -> Any:
     return ops.reshape(_linear_op(rows, w, b), (*x.shape[:-1], w.shape[0]))
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:  # noqa: A002
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """y = x Wᵀ + b.
 
     Shape:

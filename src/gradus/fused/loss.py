@@ -33,13 +33,23 @@ def _check_shapes(name: str, prediction: Any, target: Any) -> None:
     p, t = tuple(prediction.shape), tuple(target.shape)
     fix, why = "", "prediction and target describe different things"
     if p == (*t, 1):
-        fix, why = "prediction.squeeze(-1), or target.unsqueeze(-1)", f"they would broadcast to {(*t, *t[-1:])} and compare every row with every other one"
+        fix, why = (
+            "prediction.squeeze(-1), or target.unsqueeze(-1)",
+            f"they would broadcast to {(*t, *t[-1:])} and compare every row with every other one",
+        )
     elif t == (*p, 1):
         fix, why = "target.squeeze(-1)", f"they would broadcast to {(*p, *p[-1:])} and compare every row with every other one"
-    raise ShapeError(f"{name} needs a target of the same shape as the prediction", got=f"prediction {p}, target {t}", wanted="equal shapes", why=why, fix=fix, code="E07")
+    raise ShapeError(
+        f"{name} needs a target of the same shape as the prediction",
+        got=f"prediction {p}, target {t}",
+        wanted="equal shapes",
+        why=why,
+        fix=fix,
+        code="E07",
+    )
 
 
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """Mean of (input - target)².
 
     >>> from gradus.tensors import Tensor
@@ -50,13 +60,13 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: 
     return _reduced(ops.square(input - target), reduction)
 
 
-def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:  # noqa: A002
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """Mean of |input - target|."""
     _check_shapes("l1_loss", input, target)
     return _reduced(ops.abs(input - target), reduction)
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:  # noqa: A002
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
     """½d² for errors |d| ≤ delta, delta·(|d| - ½delta) beyond (Huber 1964)."""
     if delta <= 0:
         raise UsageError(f"huber_loss does not support non-positive values for delta, got {delta}", wanted="delta > 0", code="E29")
@@ -65,7 +75,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     return _reduced(ops.where(size <= delta, 0.5 * ops.square(size), delta * (size - 0.5 * delta)), reduction)
 
 
-def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:  # noqa: A002
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
     """Huber's loss divided by ``beta``, so that the straight part has slope 1 (Girshick 2015)."""
     if beta < 0:
         raise UsageError(f"smooth_l1_loss does not support negative values for beta, got {beta}", wanted="beta >= 0", code="E29")
@@ -74,7 +84,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     return huber_loss(input, target, reduction, delta=beta) / beta
 
 
-def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> Any:  # noqa: A002
+def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> Any:
     """-(t·log σ(x) + (1 - t)·log(1 - σ(x))), computed as (1 - t)·x + softplus(-x): finite for every finite x.
 
     Args:
@@ -123,7 +133,7 @@ def softmax_cross_entropy_reference(x: Any, target: Any) -> Any:
 
 
 def cross_entropy(
-    input: Any,  # noqa: A002
+    input: Any,
     target: Any,
     weight: Any = None,
     ignore_index: int = -100,
@@ -174,14 +184,32 @@ def _check_target(logits: Any, target: Any) -> None:
             raise DTypeError("cross_entropy cannot take boolean labels", got=got, wanted=wanted, fix="target.long()", code="E08")
         return
     if floating and shape == labels:
-        raise DTypeError("cross_entropy got labels of a floating dtype", got=got, wanted=wanted, why="class labels were loaded or computed as floats", fix="target.long()", code="E08")
+        raise DTypeError(
+            "cross_entropy got labels of a floating dtype",
+            got=got,
+            wanted=wanted,
+            why="class labels were loaded or computed as floats",
+            fix="target.long()",
+            code="E08",
+        )
     if not floating and shape == tuple(logits.shape):
         raise DTypeError(
-            "cross_entropy got a one-hot target of an integer dtype", got=got, wanted=wanted, why=f"the target has a column for each of {classes} classes",
-            fix=f"target.argmax({axis}), or target.float() as probabilities", code="E08",
-        )  # fmt: skip
+            "cross_entropy got a one-hot target of an integer dtype",
+            got=got,
+            wanted=wanted,
+            why=f"the target has a column for each of {classes} classes",
+            fix=f"target.argmax({axis}), or target.float() as probabilities",
+            code="E08",
+        )
     if shape == (*labels, 1):
-        raise ShapeError("cross_entropy got a column of labels", got=got, wanted=wanted, why="each label sits in a row of its own", fix="target.squeeze(-1)" + (".long()" if floating else ""), code="E08")
+        raise ShapeError(
+            "cross_entropy got a column of labels",
+            got=got,
+            wanted=wanted,
+            why="each label sits in a row of its own",
+            fix="target.squeeze(-1)" + (".long()" if floating else ""),
+            code="E08",
+        )
     raise ShapeError("cross_entropy cannot pair this target with these logits", got=got, wanted=wanted, code="E08")
 
 
@@ -191,7 +219,7 @@ def _counted(target: Any, ignore_index: int, classes: int) -> Any:
     if not isinstance(labels, np.ndarray) or not labels.size:
         return None
     low, high = int(labels.min()), int(labels.max())
-    if 0 <= low and high < classes and not low <= ignore_index <= high:
+    if low >= 0 and high < classes and not low <= ignore_index <= high:
         return None
     counts = labels != ignore_index
     wrong = counts & ((labels < 0) | (labels >= classes))
@@ -208,13 +236,23 @@ def _label_error(labels: np.ndarray, wrong: np.ndarray, classes: int) -> LabelEr
         f"Target {int(labels[row])} is out of bounds.",
         got=f"label {int(labels[row])} at row {row[0] if len(row) == 1 else row}; labels seen are {low} to {high}",
         wanted=f"labels 0 to {classes - 1}, because the model has {classes} classes",
-        why="labels start at 1" if one_based else "a label marks missing values" if low < 0 else f"the last layer has fewer outputs than there are classes ({high + 1} or more)",
-        fix="target - 1" if one_based else f"cross_entropy(…, ignore_index={low})" if low < 0 else f"nn.Linear(…, {high + 1}) as the last layer",
+        why="labels start at 1"
+        if one_based
+        else "a label marks missing values"
+        if low < 0
+        else f"the last layer has fewer outputs than there are classes ({high + 1} or more)",
+        fix="target - 1"
+        if one_based
+        else f"cross_entropy(…, ignore_index={low})"
+        if low < 0
+        else f"nn.Linear(…, {high + 1}) as the last layer",
         code="E09",
     )
 
 
-def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *, label_smoothing: float = 0.0) -> Any:  # noqa: A002
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *, label_smoothing: float = 0.0
+) -> Any:
     """Mean of -input[target] over the rows that count; ``input`` holds log-probabilities.
 
     Args:
@@ -223,7 +261,13 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     """
     _check_target(input, target)
     if target.dtype.kind == "f":
-        raise DTypeError("nll_loss takes labels, not probabilities", got=f"target of dtype {target.dtype}", wanted="an integer dtype", fix="cross_entropy(logits, probabilities)", code="E08")
+        raise DTypeError(
+            "nll_loss takes labels, not probabilities",
+            got=f"target of dtype {target.dtype}",
+            wanted="an integer dtype",
+            fix="cross_entropy(logits, probabilities)",
+            code="E08",
+        )
     axis = _class_axis(input)
     classes = input.shape[axis]
     counts = _counted(target, ignore_index, classes)

@@ -42,7 +42,7 @@ def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
 
 
-SAMPLES: Any = lambda draw: [((draw(3, 4),), {"axis": 1}), ((draw(2, 3, 4),), {"axis": 0}), ((draw(5),), {"axis": -1})]  # noqa: E731
+SAMPLES: Any = lambda draw: [((draw(3, 4),), {"axis": 1}), ((draw(2, 3, 4),), {"axis": 0}), ((draw(5),), {"axis": -1})]
 
 
 @primitive(
@@ -71,7 +71,7 @@ def _log_softmax_op(record: Any, x: Any, /, axis: int = -1) -> Any:
     return bind(record, (x,), {"axis": normalize_axes(axis, x.ndim)[0] if x.ndim else -1})
 
 
-def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:  # noqa: A002
+def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
     """exp(x) / sum(exp(x)) along ``dim``.
 
     >>> from gradus.tensors import Tensor
@@ -81,7 +81,7 @@ def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:  # noqa: A002
     return _softmax_op(input if dtype is None else ops.astype(input, dtype), axis=dim)
 
 
-def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:  # noqa: A002
+def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
     """log(softmax(x)) along ``dim``, exact where softmax rounds to 0.
 
     >>> from gradus.tensors import Tensor

@@ -6,11 +6,11 @@ Its names are those of the registry, so an op that is added in its file is here 
 
 from typing import Any
 
-from gradus.ops import contraction, elementwise, indexing, movement, random, reduction  # noqa: F401
-from gradus.ops.creation import arange, eye, full, full_like, linspace, ones, ones_like, zeros, zeros_like  # noqa: F401
-from gradus.ops.elementwise import pow  # noqa: A004, F401
-from gradus.ops.indexing import argsort, index, scatter_add_along_axis, sort, take, take_along_axis  # noqa: F401
-from gradus.ops.movement import expand_dims, matrix_transpose, moveaxis, squeeze  # noqa: F401
+from gradus.ops import contraction, elementwise, indexing, movement, random, reduction
+from gradus.ops.creation import arange, eye, full, full_like, linspace, ones, ones_like, zeros, zeros_like
+from gradus.ops.elementwise import pow
+from gradus.ops.indexing import argsort, index, scatter_add_along_axis, sort, take, take_along_axis
+from gradus.ops.movement import expand_dims, matrix_transpose, moveaxis, squeeze
 from gradus.primitive import REGISTRY
 
 for _record in REGISTRY.values():

@@ -19,15 +19,27 @@ from gradus.primitive import bind, primitive
     forward_mode="multilinear",
     dtype_rule="promote",
     samples=lambda draw: [
-        ((draw(3, 4), draw(4, 2)), {}), ((draw(2, 3, 4), draw(2, 4, 2)), {}), ((draw(2, 3, 4), draw(4, 2)), {}),
-        ((draw(5, 1, 3, 4), draw(2, 4, 2)), {}), ((draw(4), draw(4)), {}), ((draw(3, 4), draw(4)), {}), ((draw(4), draw(4, 2)), {}), ((draw(3, 0), draw(0, 2)), {}),
+        ((draw(3, 4), draw(4, 2)), {}),
+        ((draw(2, 3, 4), draw(2, 4, 2)), {}),
+        ((draw(2, 3, 4), draw(4, 2)), {}),
+        ((draw(5, 1, 3, 4), draw(2, 4, 2)), {}),
+        ((draw(4), draw(4)), {}),
+        ((draw(3, 4), draw(4)), {}),
+        ((draw(4), draw(4, 2)), {}),
+        ((draw(3, 0), draw(0, 2)), {}),
     ],
-)  # fmt: skip
+)
 def matmul(record: Any, a: Any, b: Any, /) -> Any:
     """Matrix product over the last two axes, broadcast over the others; 1-d inputs are a row (left) or a column (right)."""
     a_shape, b_shape = tuple(a.shape), tuple(b.shape)
     if not a_shape or not b_shape:
-        raise ShapeError("both arguments to matmul need to be at least 1D", got=f"{a_shape} and {b_shape}", wanted="at least one axis each", fix="a * b", code="E03")
+        raise ShapeError(
+            "both arguments to matmul need to be at least 1D",
+            got=f"{a_shape} and {b_shape}",
+            wanted="at least one axis each",
+            fix="a * b",
+            code="E03",
+        )
     if a_shape[-1] != b_shape[-2 if len(b_shape) > 1 else 0]:
         raise _mismatch(a_shape, b_shape)
     if len(a_shape) == 2 and len(b_shape) == 2:
@@ -89,10 +101,15 @@ def _einsum(xp: Any, *xs: Any, subscripts: str) -> Any:
     forward_mode="multilinear",
     dtype_rule="promote",
     samples=lambda draw: [
-        (("ik,kj->ij", draw(3, 4), draw(4, 2)), {}), (("bi,ij,bj->b", draw(3, 2), draw(2, 4), draw(3, 4)), {}), (("ij->ji", draw(3, 4)), {}),
-        (("ij,kj->i", draw(3, 4), draw(2, 4)), {}), (("...ij,jk->...ik", draw(2, 3, 4), draw(4, 2)), {}), (("ii->i", draw(3, 3)), {}), (("ij->", draw(2, 3)), {}),
+        (("ik,kj->ij", draw(3, 4), draw(4, 2)), {}),
+        (("bi,ij,bj->b", draw(3, 2), draw(2, 4), draw(3, 4)), {}),
+        (("ij->ji", draw(3, 4)), {}),
+        (("ij,kj->i", draw(3, 4), draw(2, 4)), {}),
+        (("...ij,jk->...ik", draw(2, 3, 4), draw(4, 2)), {}),
+        (("ii->i", draw(3, 3)), {}),
+        (("ij->", draw(2, 3)), {}),
     ],
-)  # fmt: skip
+)
 def einsum(record: Any, subscripts: str, /, *xs: Any, optimize: Any = None) -> Any:
     """Einstein's sum: repeated labels are multiplied, labels missing on the right are summed. ``einsum("ik,kj->ij", a, b)`` is ``a @ b``."""
     labels, output = _labels(subscripts.replace(" ", ""), xs)
@@ -109,7 +126,12 @@ def _labels(subscripts: str, xs: tuple[Any, ...]) -> tuple[list[str], str]:
     left, arrow, output = subscripts.partition("->")
     labels = left.split(",")
     if len(labels) != len(xs):
-        raise ShapeError(f"einsum '{subscripts}' names {len(labels)} inputs", got=f"{len(xs)} arrays", wanted="one comma-separated group an array", code="E03")
+        raise ShapeError(
+            f"einsum '{subscripts}' names {len(labels)} inputs",
+            got=f"{len(xs)} arrays",
+            wanted="one comma-separated group an array",
+            code="E03",
+        )
     free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in subscripts]
     spread = 0
     for k, (mine, x) in enumerate(zip(labels, xs, strict=True)):
@@ -118,7 +140,12 @@ def _labels(subscripts: str, xs: tuple[Any, ...]) -> tuple[list[str], str]:
             spread = max(spread, n)
             labels[k] = mine.replace("...", "".join(free[-n:] if n else []))
         if len(labels[k]) != x.ndim:
-            raise ShapeError(f"einsum '{subscripts}': input {k} has {x.ndim} axes but {len(mine)} labels", got=f"shape {tuple(x.shape)}", wanted="a label an axis", code="E03")
+            raise ShapeError(
+                f"einsum '{subscripts}': input {k} has {x.ndim} axes but {len(mine)} labels",
+                got=f"shape {tuple(x.shape)}",
+                wanted="a label an axis",
+                code="E03",
+            )
     dots = "".join(free[-spread:] if spread else [])
     if not arrow:
         flat = "".join(labels)
@@ -132,9 +159,13 @@ def _diagonal(x: Any, labels: str) -> tuple[Any, str]:
     to_axis = labels.index(labels[from_axis], from_axis + 1)
     n = x.shape[from_axis]
     if x.shape[to_axis] != n:
-        raise ShapeError(f"einsum label '{labels[from_axis]}' stands for lengths {n} and {x.shape[to_axis]}", got=f"shape {tuple(x.shape)}", wanted="one length a label", code="E03")
+        raise ShapeError(
+            f"einsum label '{labels[from_axis]}' stands for lengths {n} and {x.shape[to_axis]}",
+            got=f"shape {tuple(x.shape)}",
+            wanted="one length a label",
+            code="E03",
+        )
     axes = [from_axis, to_axis, *(k for k in range(x.ndim) if k not in (from_axis, to_axis))]
     flat = reshape(permute_dims(x, axes), (n * n, *[x.shape[k] for k in axes[2:]]))
     diagonal = getitem(flat, key=(slice(None, None, n + 1),))
     return diagonal, labels[from_axis] + "".join(c for k, c in enumerate(labels) if k not in (from_axis, to_axis))
-

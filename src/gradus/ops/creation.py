@@ -26,7 +26,13 @@ def ones(shape: Any, dtype: Any = None) -> Any:
 def full(shape: Any, value: Any, dtype: Any = None) -> Any:
     """An array filled with one value; Python floats make the default dtype, integers int64, booleans bool."""
     if dtype is None:
-        dtype = np.bool_ if isinstance(value, bool) else np.int64 if isinstance(value, int) else getattr(value, "dtype", None) or get_default_dtype()
+        dtype = (
+            np.bool_
+            if isinstance(value, bool)
+            else np.int64
+            if isinstance(value, int)
+            else getattr(value, "dtype", None) or get_default_dtype()
+        )
     return np.full(shape, value, dtype)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gradus.primitive import BOOL, INTEGER, NONZERO, POSITIVE, REAL, UNIT, Domain, bind, binary, primitive, unary
+from gradus.primitive import BOOL, INTEGER, NONZERO, POSITIVE, REAL, UNIT, Domain, binary, bind, primitive, unary
 
 ABOVE_ONE = Domain(1.2, 3.0)
 AROUND_ZERO = Domain(-3.0, 3.0, avoid=(0.0,), gap=0.1)
@@ -35,25 +35,48 @@ zero_safe_mul = binary(
 )
 floor_divide = binary("floor_divide", None, None, domains=(BETWEEN_INTEGERS, NONZERO))
 remainder = binary("remainder", lambda xp, g: g, lambda xp, g, a, b: -g * xp.floor(a / b), domains=(BETWEEN_INTEGERS, Domain(3.1, 4)))
-maximum = binary("maximum", lambda xp, g, a, b: g * _wins(xp, a, b, g.dtype), lambda xp, g, a, b: g * _wins(xp, b, a, g.dtype), doc="The larger; a tie shares g.")
-minimum = binary("minimum", lambda xp, g, a, b: g * _wins(xp, b, a, g.dtype), lambda xp, g, a, b: g * _wins(xp, a, b, g.dtype), doc="The smaller; a tie shares g.")
+maximum = binary(
+    "maximum",
+    lambda xp, g, a, b: g * _wins(xp, a, b, g.dtype),
+    lambda xp, g, a, b: g * _wins(xp, b, a, g.dtype),
+    doc="The larger; a tie shares g.",
+)
+minimum = binary(
+    "minimum",
+    lambda xp, g, a, b: g * _wins(xp, b, a, g.dtype),
+    lambda xp, g, a, b: g * _wins(xp, a, b, g.dtype),
+    doc="The smaller; a tie shares g.",
+)
 atan2 = binary(
-    "atan2", lambda xp, g, a, b: xp.zero_safe_mul(b, g / (a * a + b * b)), lambda xp, g, a, b: xp.zero_safe_mul(-a, g / (a * a + b * b)),
-    domains=(NONZERO, NONZERO), dtype_rule="floating",
-)  # fmt: skip
+    "atan2",
+    lambda xp, g, a, b: xp.zero_safe_mul(b, g / (a * a + b * b)),
+    lambda xp, g, a, b: xp.zero_safe_mul(-a, g / (a * a + b * b)),
+    domains=(NONZERO, NONZERO),
+    dtype_rule="floating",
+)
 hypot = binary(
-    "hypot", lambda xp, g, a, y: xp.zero_safe_mul(a, g / y), lambda xp, g, b, y: xp.zero_safe_mul(b, g / y), domains=(NONZERO, NONZERO), dtype_rule="floating"
+    "hypot",
+    lambda xp, g, a, y: xp.zero_safe_mul(a, g / y),
+    lambda xp, g, b, y: xp.zero_safe_mul(b, g / y),
+    domains=(NONZERO, NONZERO),
+    dtype_rule="floating",
 )
 logaddexp = binary(
-    "logaddexp", lambda xp, g, a, b: g * xp.sigmoid(a - b), lambda xp, g, a, b: g * xp.sigmoid(b - a), dtype_rule="floating", doc="log(exp(a) + exp(b)), stable."
+    "logaddexp",
+    lambda xp, g, a, b: g * xp.sigmoid(a - b),
+    lambda xp, g, a, b: g * xp.sigmoid(b - a),
+    dtype_rule="floating",
+    doc="log(exp(a) + exp(b)), stable.",
 )
 negative = unary("negative", lambda xp, g: -g, dtype_rule="promote")
-abs = unary("abs", lambda xp, g, x: g * xp.sign(x), domain=AROUND_ZERO, dtype_rule="promote")  # noqa: A001
+abs = unary("abs", lambda xp, g, x: g * xp.sign(x), domain=AROUND_ZERO, dtype_rule="promote")
 sign = unary("sign", None, domain=AROUND_ZERO, dtype_rule="promote")
 square = unary("square", lambda xp, g, x: g * (2.0 * x), dtype_rule="promote")
 reciprocal = unary("reciprocal", lambda xp, g, y: -xp.zero_safe_mul(g, y * y), domain=NONZERO)
 sqrt = unary("sqrt", lambda xp, g, y: xp.zero_safe_mul(g, 0.5 / y), domain=POSITIVE)
-rsqrt = unary("rsqrt", lambda xp, g, y: xp.zero_safe_mul(g, -0.5 * y * y * y), lambda xp, x: 1.0 / xp.sqrt(x), domain=POSITIVE, doc="1 / sqrt(x).")
+rsqrt = unary(
+    "rsqrt", lambda xp, g, y: xp.zero_safe_mul(g, -0.5 * y * y * y), lambda xp, x: 1.0 / xp.sqrt(x), domain=POSITIVE, doc="1 / sqrt(x)."
+)
 
 # Exponentials and logarithms.
 exp = unary("exp", lambda xp, g, y: g * y)
@@ -81,15 +104,26 @@ atanh = unary("atanh", lambda xp, g, x: xp.zero_safe_mul(g, 1.0 / (1.0 - x * x))
 # What networks need.
 erf = unary("erf", lambda xp, g, x: g * (2.0 / math.sqrt(math.pi) * xp.exp(-x * x)))
 sigmoid = unary("sigmoid", lambda xp, g, y: g * (y * (1.0 - y)), lambda xp, x: _sigmoid(xp, x), doc="1 / (1 + exp(-x)), without overflow.")
-softplus = unary("softplus", lambda xp, g, x: g * xp.sigmoid(x), lambda xp, x: xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x))), doc="log(1 + exp(x)).")
-relu = unary("relu", lambda xp, g, y: g * xp.astype(y > 0, g.dtype), lambda xp, x: xp.maximum(x, 0), domain=AROUND_ZERO, dtype_rule="promote", doc="max(x, 0); relu'(0) = 0.")
+softplus = unary(
+    "softplus", lambda xp, g, x: g * xp.sigmoid(x), lambda xp, x: xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x))), doc="log(1 + exp(x))."
+)
+relu = unary(
+    "relu",
+    lambda xp, g, y: g * xp.astype(y > 0, g.dtype),
+    lambda xp, x: xp.maximum(x, 0),
+    domain=AROUND_ZERO,
+    dtype_rule="promote",
+    doc="max(x, 0); relu'(0) = 0.",
+)
 
-stop_gradient = unary("stop_gradient", None, lambda xp, x: x, dtype_rule="free", doc="``x`` itself, for every kind of derivative a constant.")
+stop_gradient = unary(
+    "stop_gradient", None, lambda xp, x: x, dtype_rule="free", doc="``x`` itself, for every kind of derivative a constant."
+)
 
 # Steps: no derivative but zero.
 floor = unary("floor", None, domain=BETWEEN_INTEGERS, dtype_rule="promote")
 ceil = unary("ceil", None, domain=BETWEEN_INTEGERS, dtype_rule="promote")
-round = unary("round", None, domain=BETWEEN_INTEGERS, dtype_rule="promote")  # noqa: A001
+round = unary("round", None, domain=BETWEEN_INTEGERS, dtype_rule="promote")
 trunc = unary("trunc", None, domain=BETWEEN_INTEGERS, dtype_rule="promote")
 
 # Comparison, logic, bits: no derivative.
@@ -132,7 +166,7 @@ _pow = binary(
 )
 
 
-def pow(a: Any, b: Any, /) -> Any:  # noqa: A001
+def pow(a: Any, b: Any, /) -> Any:
     """``a ** b``; the small constant powers run as products and roots (5 to 20 times faster in NumPy)."""
     if type(b) in (int, float) and hasattr(a, "dtype") and a.dtype.kind == "f":
         if b == 2:

@@ -31,7 +31,11 @@ def split_key(key: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         elif isinstance(item, (int, np.integer)) and not isinstance(item, bool):
             static.append(int(item))
         else:
-            item = item if hasattr(item, "dtype") else np.asarray(item, dtype=np.int64 if isinstance(item, (list, range)) and not len(item) else None)
+            item = (
+                item
+                if hasattr(item, "dtype")
+                else np.asarray(item, dtype=np.int64 if isinstance(item, (list, range)) and not len(item) else None)
+            )
             if item.dtype.kind not in "iub":
                 raise IndexError(f"tensors used as indices must be integer or bool, got {item.dtype}: use .long()")
             static.append(INDEX_SLOT)
@@ -75,7 +79,10 @@ def index(x: Any, key: Any, /) -> Any:
     (lambda xp, g, indices, key: xp.getitem(g, *indices, key=key), None),
     family="indexing",
     forward_mode="linear",
-    samples=lambda draw: [((draw(5, 3), draw.integers(4, 5)), {"shape": (4, 3), "key": (INDEX_SLOT,)}), ((draw(2, 3),), {"shape": (4, 3), "key": (slice(1, 3),)})],
+    samples=lambda draw: [
+        ((draw(5, 3), draw.integers(4, 5)), {"shape": (4, 3), "key": (INDEX_SLOT,)}),
+        ((draw(2, 3),), {"shape": (4, 3), "key": (slice(1, 3),)}),
+    ],
 )
 def scatter_add(record: Any, x: Any, /, *indices: Any, shape: Any, key: Any) -> Any:
     """Zeros of ``shape`` with ``x`` added at a split key; a place named twice receives both."""
@@ -119,7 +126,9 @@ def scatter_add_along_axis(x: Any, indices: Any, values: Any, /, axis: int = -1)
 def _grid(indices: Any, axis: int) -> tuple[Any, ...]:
     """Index arrays for every axis: counting ones, but ``indices`` on ``axis``."""
     (axis,) = normalize_axes(axis, indices.ndim)
-    return tuple([indices if k == axis else np.arange(n).reshape((-1,) + (1,) * (indices.ndim - 1 - k)) for k, n in enumerate(indices.shape)])
+    return tuple(
+        [indices if k == axis else np.arange(n).reshape((-1,) + (1,) * (indices.ndim - 1 - k)) for k, n in enumerate(indices.shape)]
+    )
 
 
 @primitive(
@@ -145,4 +154,3 @@ def argsort(x: Any, /, axis: int = -1, descending: bool = False) -> Any:
 def sort(x: Any, /, axis: int = -1, descending: bool = False) -> Any:
     """Values in order along ``axis``; the gradient follows each value to where it came from."""
     return take_along_axis(x, argsort(x, axis=axis, descending=descending), axis=axis)
-

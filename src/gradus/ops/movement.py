@@ -28,9 +28,17 @@ def complete_shape(shape: Sequence[int], old: tuple[int, ...]) -> tuple[int, ...
     if shape.count(-1) == 1 and known and size % known == 0:
         return tuple([size // known if n == -1 else n for n in shape])
     if -1 in shape or known != size or any(n < 0 for n in shape):
-        legal = f"x.reshape({', '.join(str(n) for n in shape[:-1])}, -1)" if shape and size % max(math.prod(shape[:-1]), 1) == 0 else "x.reshape(-1)"
+        legal = (
+            f"x.reshape({', '.join(str(n) for n in shape[:-1])}, -1)"
+            if shape and size % max(math.prod(shape[:-1]), 1) == 0
+            else "x.reshape(-1)"
+        )
         raise ShapeError(
-            f"shape '{list(shape)}' is invalid for input of size {size}", got=f"x of shape {old} ({size} elements)", wanted=f"a shape of {size} elements", fix=legal, code="E03"
+            f"shape '{list(shape)}' is invalid for input of size {size}",
+            got=f"x of shape {old} ({size} elements)",
+            wanted=f"a shape of {size} elements",
+            fix=legal,
+            code="E03",
         )
     return shape
 
@@ -41,7 +49,12 @@ def complete_shape(shape: Sequence[int], old: tuple[int, ...]) -> tuple[int, ...
     (lambda xp, g, x_shape: xp.reshape(g, x_shape),),
     raw=lambda x, *, shape: x.reshape(shape),
     view=True,
-    samples=lambda draw: [((draw(3, 4),), {"shape": (2, 6)}), ((draw(3, 4),), {"shape": (-1,)}), ((draw(),), {"shape": (1, 1)}), ((draw(0, 3),), {"shape": (3, 0)})],
+    samples=lambda draw: [
+        ((draw(3, 4),), {"shape": (2, 6)}),
+        ((draw(3, 4),), {"shape": (-1,)}),
+        ((draw(),), {"shape": (1, 1)}),
+        ((draw(0, 3),), {"shape": (3, 0)}),
+    ],
     **FAMILY,
 )
 def reshape(record: Any, x: Any, /, shape: Any) -> Any:
@@ -108,7 +121,12 @@ def squeeze(x: Any, /, axis: Any) -> Any:
     """Drop axes of length 1."""
     axes = normalize_axes(axis, x.ndim)
     if any(x.shape[a] != 1 for a in axes):
-        raise ShapeError("squeeze drops axes of length 1 only", got=f"x of shape {tuple(x.shape)}, axis {axis}", wanted="length 1 on that axis", code="E03")
+        raise ShapeError(
+            "squeeze drops axes of length 1 only",
+            got=f"x of shape {tuple(x.shape)}, axis {axis}",
+            wanted="length 1 on that axis",
+            code="E03",
+        )
     return reshape(x, tuple([n for k, n in enumerate(x.shape) if k not in axes]))
 
 
@@ -163,8 +181,10 @@ def concat(record: Any, arrays: Any, /, axis: int = 0) -> Any:
         if x.ndim != arrays[0].ndim or any(n != m for j, (n, m) in enumerate(zip(x.shape, arrays[0].shape, strict=True)) if j != axis):
             raise ShapeError(
                 f"Sizes of tensors must match except in dimension {axis}",
-                got=f"shape {tuple(arrays[0].shape)} at 0 and {tuple(x.shape)} at {k}", wanted=f"equal lengths on every axis but {axis}", code="E03",
-            )  # fmt: skip
+                got=f"shape {tuple(arrays[0].shape)} at 0 and {tuple(x.shape)} at {k}",
+                wanted=f"equal lengths on every axis but {axis}",
+                code="E03",
+            )
     return bind(record, arrays, {"axis": axis})
 
 
@@ -184,13 +204,16 @@ def stack(record: Any, arrays: Any, /, axis: int = 0) -> Any:
     for k, x in enumerate(arrays):
         if x.shape != arrays[0].shape:
             raise ShapeError(
-                "stack expects each tensor to be equal size", got=f"shape {tuple(arrays[0].shape)} at 0 and {tuple(x.shape)} at {k}", wanted="one shape", code="E03"
+                "stack expects each tensor to be equal size",
+                got=f"shape {tuple(arrays[0].shape)} at 0 and {tuple(x.shape)} at {k}",
+                wanted="one shape",
+                code="E03",
             )
     (axis,) = normalize_axes(axis, arrays[0].ndim + 1)
     return bind(record, arrays, {"axis": axis})
 
 
-TRIANGLE_SAMPLES: Any = lambda draw: [((draw(3, 4),), {"k": 0}), ((draw(2, 3, 3),), {"k": -1}), ((draw(4, 3),), {"k": 1})]  # noqa: E731
+TRIANGLE_SAMPLES: Any = lambda draw: [((draw(3, 4),), {"k": 0}), ((draw(2, 3, 3),), {"k": -1}), ((draw(4, 3),), {"k": 1})]
 
 
 @primitive("tril", lambda xp, x, *, k: xp.tril(x, k), (lambda xp, g, k: xp.tril(g, k=k),), samples=TRIANGLE_SAMPLES, **FAMILY)
@@ -213,7 +236,17 @@ def _pad_rule(xp: Any, g: Any, width: tuple[tuple[int, int], ...], x_shape: tupl
     "pad",
     lambda xp, x, *, width: xp.module.pad(x, width),
     (_pad_rule,),
-    samples=lambda draw: [((draw(3, 4),), {"width": ((1, 0), (2, 3))}), ((draw(0,),), {"width": ((1, 1),)})],
+    samples=lambda draw: [
+        ((draw(3, 4),), {"width": ((1, 0), (2, 3))}),
+        (
+            (
+                draw(
+                    0,
+                ),
+            ),
+            {"width": ((1, 1),)},
+        ),
+    ],
     **FAMILY,
 )
 def pad(record: Any, x: Any, /, width: Any) -> Any:

@@ -43,7 +43,10 @@ def _uniform(xp: Any, counter: Any, *, seed: int, stream: int, shape: tuple[int,
     _uniform,
     (None,),
     family="random",
-    samples=lambda draw: [((7,), {"seed": 1, "stream": 0, "shape": (2, 3), "dtype": "float32"}), ((0,), {"seed": 1, "stream": 0, "shape": (4,), "dtype": "float64"})],
+    samples=lambda draw: [
+        ((7,), {"seed": 1, "stream": 0, "shape": (2, 3), "dtype": "float32"}),
+        ((0,), {"seed": 1, "stream": 0, "shape": (4,), "dtype": "float64"}),
+    ],
 )
 def random_uniform(record: Any, counter: Any, /, *, seed: int, stream: int, shape: Any, dtype: Any) -> Any:
     """Uniform numbers in [0, 1) from position ``counter`` of a stream."""

@@ -88,13 +88,17 @@ def _products_of_others(xp: Any, x: Any, axis: Any) -> Any:
     return xp.permute_dims(xp.reshape(others, tuple(x.shape[k] for k in order)), back)
 
 
-sum = reduction("sum", lambda xp, g, x_shape: xp.broadcast_to(g, x_shape), linear=True)  # noqa: A001
+sum = reduction("sum", lambda xp, g, x_shape: xp.broadcast_to(g, x_shape), linear=True)
 mean = reduction(
-    "mean", lambda xp, g, x_shape, axis: xp.broadcast_to(g * ratio(1.0, count(x_shape, axis)), x_shape), _mean, linear=True, dtype_rule="floating"
+    "mean",
+    lambda xp, g, x_shape, axis: xp.broadcast_to(g * ratio(1.0, count(x_shape, axis)), x_shape),
+    _mean,
+    linear=True,
+    dtype_rule="floating",
 )
 prod = reduction("prod", lambda xp, g, x, axis: g * _products_of_others(xp, x, axis))
-max = reduction("max", lambda xp, g, x, y, axis: g * _shares(xp, x, y, axis, g.dtype), doc="The largest; ties share g evenly.")  # noqa: A001
-min = reduction("min", lambda xp, g, x, y, axis: g * _shares(xp, x, y, axis, g.dtype), doc="The smallest; ties share g evenly.")  # noqa: A001
+max = reduction("max", lambda xp, g, x, y, axis: g * _shares(xp, x, y, axis, g.dtype), doc="The largest; ties share g evenly.")
+min = reduction("min", lambda xp, g, x, y, axis: g * _shares(xp, x, y, axis, g.dtype), doc="The smallest; ties share g evenly.")
 var = reduction(
     "var",
     lambda xp, g, x, axis, correction: g * _centred(xp, x, axis) * ratio(2.0, builtins.max(count(x.shape, axis) - correction, 0)),
@@ -119,10 +123,14 @@ norm = reduction(
     doc="The Euclidean norm; its derivative at 0 is 0.",
 )
 logsumexp = reduction(
-    "logsumexp", lambda xp, g, x, y: g * xp.exp(x - _finite(xp, y)), _logsumexp, dtype_rule="floating", doc="log(sum(exp(x))), shifted by the maximum."
+    "logsumexp",
+    lambda xp, g, x, y: g * xp.exp(x - _finite(xp, y)),
+    _logsumexp,
+    dtype_rule="floating",
+    doc="log(sum(exp(x))), shifted by the maximum.",
 )
-all = reduction("all", None, domain=Domain(0, 1, dtype="bool"))  # noqa: A001
-any = reduction("any", None, domain=Domain(0, 1, dtype="bool"))  # noqa: A001
+all = reduction("all", None, domain=Domain(0, 1, dtype="bool"))
+any = reduction("any", None, domain=Domain(0, 1, dtype="bool"))
 count_nonzero = reduction("count_nonzero", None)
 argmax = reduction("argmax", None, doc="The index of the first largest value.")
 argmin = reduction("argmin", None, doc="The index of the first smallest value.")

@@ -72,7 +72,11 @@ def gradcheck(f: Callable[..., Any], inputs: Any, *, tolerance: float = TOLERANC
     arrays = [x.detach().numpy().copy() if isinstance(x, Tensor) else np.array(x) for x in given]
     for k, a in enumerate(arrays):
         if a.dtype.kind == "f" and a.dtype != np.float64:
-            raise DTypeError(f"gradcheck needs float64: input {k} is {a.dtype}", why="differences of float32 values hold only three digits", fix="x.double()")
+            raise DTypeError(
+                f"gradcheck needs float64: input {k} is {a.dtype}",
+                why="differences of float32 values hold only three digits",
+                fix="x.double()",
+            )
     checked = [a.dtype == np.float64 for a in arrays]
     xs, y = _call(f, arrays, checked)
     wrong = _first_error(f, arrays, checked, xs, y, tolerance, step, np.random.default_rng(seed))
@@ -84,12 +88,21 @@ def gradcheck(f: Callable[..., Any], inputs: Any, *, tolerance: float = TOLERANC
         f"the derivative with respect to input {k} is wrong at element {element}" + (f": the rule of op {culprit!r}" if culprit else ""),
         got=f"{got:.10g}",
         wanted=f"{wanted:.10g} by the five-point stencil",
-        why=f"the rule of {culprit} does not belong to its forward function" if culprit else "each op is right by itself: a value is computed outside the graph",
+        why=f"the rule of {culprit} does not belong to its forward function"
+        if culprit
+        else "each op is right by itself: a value is computed outside the graph",
     )
 
 
 def _first_error(
-    f: Callable[..., Any], arrays: list[np.ndarray], checked: list[bool], xs: list[Tensor], y: Tensor, tolerance: float, step: float, random: np.random.Generator
+    f: Callable[..., Any],
+    arrays: list[np.ndarray],
+    checked: list[bool],
+    xs: list[Tensor],
+    y: Tensor,
+    tolerance: float,
+    step: float,
+    random: np.random.Generator,
 ) -> tuple[int, Any, float, float] | None:
     for k, a in enumerate(arrays):
         if not checked[k] or not a.size or not y.value.size:
@@ -143,6 +156,9 @@ def find_culprit(f: Callable[..., Any], arrays: list[np.ndarray], tolerance: flo
 
         picked = [values[i] for i in places]
         xs, y = _call(call, picked, [True] * len(picked))
-        if y.value.dtype.kind == "f" and _first_error(call, picked, [True] * len(picked), xs, y, tolerance, step, np.random.default_rng(0)) is not None:
+        if (
+            y.value.dtype.kind == "f"
+            and _first_error(call, picked, [True] * len(picked), xs, y, tolerance, step, np.random.default_rng(0)) is not None
+        ):
             return record.name
     return None

@@ -202,7 +202,9 @@ def check_second_order(record: Primitive, sample: Sample) -> str | None:
         a, b = forward[i].numpy(), reverse[i].numpy()
         c = (moved[0][i].numpy() - 8 * moved[1][i].numpy() + 8 * moved[2][i].numpy() - moved[3][i].numpy()) / (12 * h)
         top = max(scale, float(np.abs(b).max(initial=0.0)))
-        assert np.abs(a - b).max(initial=0.0) <= 1e-10 * top, f"forward over reverse differs from reverse over reverse by {np.abs(a - b).max():.3g}"
+        assert np.abs(a - b).max(initial=0.0) <= 1e-10 * top, (
+            f"forward over reverse differs from reverse over reverse by {np.abs(a - b).max():.3g}"
+        )
         assert np.abs(b - c).max(initial=0.0) <= 1e-6 * top, f"the second derivative differs from differences by {np.abs(b - c).max():.3g}"
     return None
 

@@ -61,10 +61,23 @@ class Sample:
 
 
 UNARY_SHAPES: list[tuple[tuple[int, ...], ...]] = [((3, 4),), ((),), ((0, 3),), ((2, 1, 3),)]
-BINARY_SHAPES: list[tuple[tuple[int, ...], ...]] = [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((), (3,)), ((0, 3), (3,)), ((2, 3, 1), ())]
+BINARY_SHAPES: list[tuple[tuple[int, ...], ...]] = [
+    ((3, 4), (3, 4)),
+    ((3, 4), (4,)),
+    ((3, 1), (1, 4)),
+    ((), (3,)),
+    ((0, 3), (3,)),
+    ((2, 3, 1), ()),
+]
 REDUCTIONS: list[tuple[tuple[int, ...], Any, bool]] = [
-    ((3, 4), None, False), ((3, 4), 0, False), ((3, 4), -1, True), ((2, 3, 4), 1, False), ((5,), None, True), ((), None, False), ((2, 3, 4), (0, 2), False),
-]  # fmt: skip
+    ((3, 4), None, False),
+    ((3, 4), 0, False),
+    ((3, 4), -1, True),
+    ((2, 3, 4), 1, False),
+    ((5,), None, True),
+    ((), None, False),
+    ((2, 3, 4), (0, 2), False),
+]
 
 
 def samples_of(record: Primitive, seed: int = 0) -> Iterator[Sample]:

@@ -164,7 +164,9 @@ class Replay:
         host: maker of host numbers: called with the trace before ``f``, returns a function giving their values at each step.
     """
 
-    def __init__(self, f: Callable[..., Tensor], args: Sequence[np.ndarray], host: Callable[[Trace], Callable[[], dict[int, Any]]] | None = None) -> None:
+    def __init__(
+        self, f: Callable[..., Tensor], args: Sequence[np.ndarray], host: Callable[[Trace], Callable[[], dict[int, Any]]] | None = None
+    ) -> None:
         self.trace = Trace()
         self.host = host(self.trace) if host is not None else dict
         self.inputs, self.result = self.trace.run(f, args)
