@@ -149,6 +149,21 @@ def test_the_normalizer_sees_training_rows_alone() -> None:
     assert normalizer.mean < 1
 
 
+def test_held_out_rows_do_not_enter_the_normalizer() -> None:
+    seen: dict[bool, list[np.ndarray]] = {True: [], False: []}
+
+    class Watch(Callback):
+        def before_batch(self, learner: Learner) -> None:
+            seen[learner.training].append(learner.inputs[0].numpy())
+
+    x = np.random.default_rng(0).normal(5.0, 3.0, (40, 1)).astype(np.float32)
+    Learner(nn.Linear(1, 1), "mse", normalizer=Normalizer(), progress=False, callbacks=[Watch()]).fit(x, x, epochs=1, validation=0.5)
+    trained_on, held_out = (np.concatenate(seen[kind]) for kind in (True, False))
+    assert abs(trained_on.mean()) < 1e-6
+    assert trained_on.std() == pytest.approx(1, rel=1e-5)
+    assert abs(held_out.mean()) > 1e-3
+
+
 def test_strings_are_labels(images) -> None:
     names = np.array(["even", "odd"])[images[1] % 2]
     learner = quiet(build_model({"kind": "mlp", "inputs": [8, 8], "classes": 2, "hidden": [32]}), lr=0.01)
@@ -429,6 +444,32 @@ def test_a_schedule_moves_the_rate_and_gives_it_back(images) -> None:
     assert rates[-1] < 1e-5
     assert history["lr"] == rates[9::10]
     assert learner.lr == 0.02
+
+
+def test_a_schedule_steps_between_steps(images) -> None:
+    """After the last step there is no next one: a schedule of n steps that is asked n + 1 times may refuse."""
+    asked: list[int] = []
+
+    class Counting:
+        def __init__(self, optimizer, steps: int) -> None:
+            self.steps = steps
+
+        def step(self) -> None:
+            asked.append(self.steps)
+
+    quiet().fit(images[0][:30], images[1][:30], epochs=2, batch_size=10, schedule=Counting)
+    assert asked == [6] * 5
+
+
+def test_dropout_is_on_in_training_and_off_in_validation(images) -> None:
+    modes: set[tuple[bool, bool]] = set()
+
+    class Watch(Callback):
+        def before_batch(self, learner: Learner) -> None:
+            modes.add((learner.training, learner.model.training))
+
+    quiet().fit(images[0][:50], images[1][:50], epochs=2, validation=0.2, callbacks=[Watch()])
+    assert modes == {(True, True), (False, False)}
 
 
 # Ctrl-C.
