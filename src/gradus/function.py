@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from gradus.autograd import no_grad, set_grad_enabled
 from gradus.errors import GradError, ShapeError
-from gradus.tape import MODE, Node
+from gradus.grad_mode import no_grad, set_grad_enabled
+from gradus.tape import MODE, Node, check_view
 from gradus.tensors import Tensor, wrap
 
 
@@ -162,6 +162,9 @@ class Function:
         if MODE.world is not None:
             args = tuple([MODE.world.lift(arg) if isinstance(arg, Tensor) else arg for arg in args])
         context = Context()
+        for arg in args:
+            if isinstance(arg, Tensor) and arg._base is not None and arg.node is not None:
+                check_view(arg)
         context.needs_input_grad = tuple([isinstance(arg, Tensor) and arg.requires_grad for arg in args])
         with no_grad():
             result = cls.forward(context, *args)

@@ -1,6 +1,6 @@
 """The special function that NumPy lacks: erf, vectorised, in float32 and float64.
 
-erf(x) = 2/sqrt(pi) * integral of exp(-t^2) from 0 to x. Two polynomials (Chebyshev interpolation in 40-digit arithmetic, printed as powers):
+erf(x) = 2/sqrt(pi) * integral of exp(-t^2) from 0 to x. Two polynomials, by Chebyshev interpolation in 40-digit arithmetic:
 
 - |x| <= 1:  erf(x) = x * P(2x^2 - 1);
 - |x| >  1:  erf(x) = sign(x) * (1 - exp(-x^2) * Q(s)), with s linear in (|x| - 4) / (|x| + 4), the mapping of Schonfelder (1978).

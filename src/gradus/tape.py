@@ -1,7 +1,7 @@
 """What happens when an op meets Tensors: the value is computed, and a Node remembers what the derivative will need.
 
 Nodes hold parents (nodes, or leaf Tensors) and only those saved values that a rule names; they never hold the Tensor they made, so a
-graph has no reference cycle and is freed the moment it is dropped. The backward pass over nodes is :mod:`gradus.autograd`.
+graph has no reference cycle and is freed the moment it is dropped. The backward pass over nodes is :mod:`gradus.reverse`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from gradus import diagnosis
 from gradus.dtypes import float32, get_default_dtype, result_type
-from gradus.errors import PACKAGE_FOLDER, AliasError, GradusError
+from gradus.errors import PACKAGE_FOLDER, GradusError
 from gradus.primitive import EMPTY, REGISTRY, Primitive, bind
 from gradus.tensors import Tensor, as_array, wrap
 from gradus.versions import LATEST, tick, written_since
@@ -249,7 +249,7 @@ def _node(record: Primitive, args: tuple[Any, ...], values: Any, y: Any, params:
     if len(args) == 1:
         (x,) = args
         if x._base is not None and x.node is not None and x.node.order < LATEST[0]:
-            _check_view(x, record)
+            check_view(x)
         saver = record.savers[0]
         parents: Any = (x.node or x,) if saver is not None else (None,)
         saved: Any = (saver(values, y, params, 0),) if saver is not None else (None,)
@@ -260,7 +260,7 @@ def _node(record: Primitive, args: tuple[Any, ...], values: Any, y: Any, params:
             if isinstance(arg, Tensor) and arg.requires_grad:
                 saver = record.saver_of(i)
                 if arg._base is not None and arg.node is not None and arg.node.order < LATEST[0]:
-                    _check_view(arg, record)
+                    check_view(arg)
             if saver is None:
                 parents.append(None)
                 saved.append(None)
@@ -274,18 +274,10 @@ def _node(record: Primitive, args: tuple[Any, ...], values: Any, y: Any, params:
     return node
 
 
-def _check_view(view: Tensor, record: Primitive) -> None:
-    """A view whose memory was overwritten through another tensor carries values that its own history does not explain."""
-    where = written_since(view.value, view.node.order)
-    if where is not None:
-        raise AliasError(
-            f"{record.name} uses a view that is out of date",
-            got=f"a view made by {view.node}, whose memory was written at {where}",
-            wanted="a view taken after the write",
-            why="the write changed the values under the view, and the view's history does not know it",
-            fix="take the view again (v = y[…]) after writing to y",
-            code="E18",
-        )
+def check_view(view: Tensor) -> None:
+    """A view whose memory was written through another tensor is read again from its owner, whose history knows the write."""
+    if written_since(view.value, view.node.order) is not None:
+        view._read_again()  # see gradus.inplace
 
 
 def _apply_in_mode(record: Primitive, args: tuple[Any, ...], params: Any) -> Tensor:

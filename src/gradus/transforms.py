@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from gradus import autograd, ops
+from gradus import ops, reverse
 from gradus.errors import GradError, ShapeError
+from gradus.grad_mode import enable_grad
 from gradus.ops.operators import Operators
 from gradus.primitive import Primitive
 from gradus.tape import MODE, Node, apply
@@ -64,7 +65,7 @@ def _fresh_input(x: Any) -> Tensor:
         x = MODE.world.lift(x)
     # Multiplying by 1 keeps the connection to an outer derivative and gives this one a node of its own to stop at.
     if x.requires_grad:
-        with autograd.enable_grad():
+        with enable_grad():
             return apply(ops.multiply.record, (x, 1))
     fresh = wrap(x.value)
     fresh.requires_grad = True
@@ -74,7 +75,7 @@ def _fresh_input(x: Any) -> Tensor:
 def _depends_on_others(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> bool:
     """Whether the graph of the outputs reaches anything that requires a gradient beside the inputs."""
     own = {x.node or x for x in inputs}
-    nodes = autograd._reachable(y.node for y in outputs if y.node is not None)
+    nodes = reverse.reachable(y.node for y in outputs if y.node is not None)
     parents = {parent for node in nodes if node not in own for parent in node.parents if parent is not None}
     return any(x.node is not None for x in inputs) or any(isinstance(p, Tensor) and p not in own for p in parents)
 
@@ -86,7 +87,7 @@ def _pullback(outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: S
         return [wrap(np.zeros(x.value.shape, x.value.dtype)) for x in inputs]
     ys, gs = [y for y, _ in reached], [g for _, g in reached]
     again = _depends_on_others(ys, inputs) or any(isinstance(g, Tensor) and g.requires_grad for g in gs)
-    found = autograd.grad(ys, list(inputs), gs, retain_graph=keep or again, create_graph=again, allow_unused=True)
+    found = reverse.grad(ys, list(inputs), gs, retain_graph=keep or again, create_graph=again, allow_unused=True)
     return [wrap(np.zeros(x.value.shape, x.value.dtype)) if g is None else g for x, g in zip(inputs, found, strict=True)]
 
 
@@ -107,7 +108,7 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_
     """
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        with autograd.enable_grad():
+        with enable_grad():
             which = _argnums(argnums, args)
             trees = [_map(_fresh_input, args[k]) for k in which]
             call = list(args)
@@ -162,14 +163,14 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
     >>> pull(Tensor([1.0, 10.0]))
     (tensor([ 2., 40.]),)
     """
-    with autograd.enable_grad():
+    with enable_grad():
         trees = [_map(_fresh_input, p) for p in primals]
         inputs = _flatten(trees)
         result = f(*trees)
         outputs = _flatten(result)
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
-        with autograd.enable_grad():
+        with enable_grad():
             gradients = _pullback(outputs, inputs, [_to_tensor(g) for g in _flatten(cotangent)], keep=True)
         return tuple([_rebuild(tree, gradients) for tree in trees])
 
@@ -282,13 +283,13 @@ def _rule(record: Primitive, i: int, g: Tensor, primals: tuple[Any, ...], y: Ten
 
 def _transposed(record: Primitive, i: int, t: Tensor, primals: tuple[Any, ...], y: Tensor, params: Any) -> Tensor:
     """A rule is linear in its cotangent, so its own reverse derivative carries tangents forward."""
-    with autograd.enable_grad():
+    with enable_grad():
         probe = wrap(np.zeros(y.value.shape, y.value.dtype))
         if MODE.world is not None:
             probe = MODE.world.lift(probe, wrap(np.zeros(y.value.shape, y.value.dtype)))
         probe.requires_grad = True
-        pulled = autograd.fit_to(ops, _rule(record, i, probe, primals, y, params), t.value.shape)
-        (carried,) = autograd.grad(pulled, probe, t, create_graph=True, allow_unused=True)
+        pulled = reverse.fit_to(ops, _rule(record, i, probe, primals, y, params), t.value.shape)
+        (carried,) = reverse.grad(pulled, probe, t, create_graph=True, allow_unused=True)
     return _zero_like(y) if carried is None else carried
 
 

@@ -99,11 +99,11 @@ def _third_logsumexp():
 THIRD_LOGSUMEXP = _third_logsumexp()
 
 
-def test_nested_derivatives_do_not_confuse_their_variables():
-    for inner in (lambda f: grad(f)(1.0), lambda f: jvp(f, (1.0,), (1.0,))[1]):
-        assert float(grad(lambda x: x * inner(lambda y: x + y))(1.0)) == 1.0
-        assert float(grad(lambda x: x * inner(lambda y: x * y))(3.0)) == 6.0
-        assert float(jvp(lambda x: x * inner(lambda y: x * y * y), (3.0,), (1.0,))[1]) == 12.0
+@pytest.mark.parametrize("inner", [lambda f: grad(f)(1.0), lambda f: jvp(f, (1.0,), (1.0,))[1]])
+def test_nested_derivatives_do_not_confuse_their_variables(inner):
+    assert float(grad(lambda x: x * inner(lambda y: x + y))(1.0)) == 1.0
+    assert float(grad(lambda x: x * inner(lambda y: x * y))(3.0)) == 6.0
+    assert float(jvp(lambda x: x * inner(lambda y: x * y * y), (3.0,), (1.0,))[1]) == 12.0
 
 
 def test_derivatives_reach_tensors_of_the_surrounding():

@@ -26,9 +26,9 @@ fused
 printing
 tensors
 tape
+grad_mode tensor_hooks
+reverse function inplace
 autograd
-function inplace
-torch_table
 torch_table
 torch_names
 transforms

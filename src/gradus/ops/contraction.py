@@ -111,7 +111,7 @@ def _einsum(xp: Any, *xs: Any, subscripts: str) -> Any:
     ],
 )
 def einsum(record: Any, subscripts: str, /, *xs: Any, optimize: Any = None) -> Any:
-    """Einstein's sum: repeated labels are multiplied, labels missing on the right are summed. ``einsum("ik,kj->ij", a, b)`` is ``a @ b``."""
+    """Einstein's sum: repeated labels are multiplied, labels missing on the right summed. ``einsum("ik,kj->ij", a, b)`` is ``a @ b``."""
     labels, output = _labels(subscripts.replace(" ", ""), xs)
     xs = list(xs)  # type: ignore[assignment]
     for k, mine in enumerate(labels):

@@ -222,7 +222,7 @@ def _clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
     samples=lambda draw: [((draw(3, 4),), {"low": -1.0, "high": 1.5}), ((draw(5),), {"low": -1.0}), ((draw(5),), {"high": 1.5})],
 )
 def clip(record: Any, x: Any, /, low: Any = None, high: Any = None) -> Any:
-    """``x`` limited to [low, high]; at a bound the derivative is 1, as in PyTorch. Bounds that are arrays take part in broadcasting and get gradients."""
+    """``x`` limited to [low, high]; at a bound the derivative is 1, as in PyTorch. Bounds that are arrays broadcast and get gradients."""
     if hasattr(low, "shape") or hasattr(high, "shape"):
         x = x if low is None else maximum(x, low)
         return x if high is None else minimum(x, high)

@@ -64,7 +64,8 @@ def _product_before(xp: Any, x: Any) -> Any:
 
 
 def _cumulative_prod_rule(xp: Any, g: Any, x: Any) -> Any:
-    # d y_j / d x_k is the product of all x_i with i <= j but i = k; taking it apart at k needs no division. O(n^2), met in second derivatives only.
+    # d y_j / d x_k is the product of all x_i with i <= j but i = k; taking it apart at k needs no division.
+    # O(n^2), met in second derivatives only.
     n = x.shape[-1]
     later = xp.arange(n)[None, :] > xp.arange(n)[:, None]
     row = xp.expand_dims(x, axis=-2)

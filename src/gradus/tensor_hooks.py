@@ -1,0 +1,70 @@
+"""Hooks on tensors: functions that see a gradient when it is known, and gradients kept by intermediate tensors."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradus.errors import GradError
+from gradus.tensors import Tensor, wrap
+from gradus.versions import tick
+
+
+class RemovableHandle:
+    """Takes a hook away again; also a context manager.
+
+    >>> hooks = {}; handle = RemovableHandle(hooks, print); len(hooks); handle.remove(); len(hooks)
+    1
+    0
+    """
+
+    def __init__(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> None:
+        self.hooks, self.id = weakref.ref(hooks) if not isinstance(hooks, dict) else (lambda: hooks), tick()
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Forget the hook."""
+        hooks = self.hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.remove()
+
+
+def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Call ``hook(gradient)`` when the gradient of this tensor is known; a returned tensor replaces it."""
+    if not tensor.requires_grad:
+        raise GradError(
+            "cannot register a hook on a tensor that doesn't require gradient",
+            got=f"shape {tuple(tensor.shape)}",
+            fix="x.requires_grad_()",
+            code="E21",
+        )
+    holder: Any = tensor.node or tensor
+    name = "hooks" if tensor.node is not None else "_hooks"
+    if getattr(holder, name) is None:
+        setattr(holder, name, {})
+    return RemovableHandle(getattr(holder, name), hook)
+
+
+def retain_grad(tensor: Tensor) -> None:
+    """Let an intermediate tensor keep its gradient in ``grad``, as leaves do."""
+    if tensor.node is None:
+        return
+    # The node must not hold the tensor that it made: that would be a reference cycle.
+    reference = weakref.ref(tensor)
+
+    def keep(g: Tensor) -> None:
+        alive = reference()
+        if alive is not None:
+            known = alive._grad
+            alive._grad = (wrap(np.array(g.value)) if g.node is None and type(g.value) is np.ndarray else g) if known is None else known + g
+
+    register_hook(tensor, keep)
