@@ -10,6 +10,7 @@ from gradus.data.idx import read_idx
 from gradus.data.loader import DataLoader
 from gradus.data.mnist_sets import FASHION_CLASSES, fashion, mnist
 from gradus.data.normalization import Normalizer
+from gradus.data.sampler import RandomSampler, SequentialSampler
 
 __all__ = [
     "FASHION_CLASSES",
@@ -17,6 +18,8 @@ __all__ = [
     "Dataset",
     "LabelEncoder",
     "Normalizer",
+    "RandomSampler",
+    "SequentialSampler",
     "Subset",
     "TensorDataset",
     "default_collate",
