@@ -128,6 +128,8 @@ def test_silence() -> None:
     assert len(learner.notices) == 1
 
 
-@pytest.mark.parametrize("seconds, text", [(0.004, "4 ms"), (9.94, "9.9 s"), (59.6, "1:00"), (3599.7, "1:00:00"), (86400, "24:00:00")])
+@pytest.mark.parametrize(
+    "seconds, text", [(0.004, "4 ms"), (9.94, "9.9 s"), (26.2, "26 s"), (59.6, "1:00"), (3599.7, "1:00:00"), (86400, "24:00:00")]
+)
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
