@@ -108,7 +108,11 @@ class Namespace:
 
     def getitem(self, x: Any, *indices: Any, key: Any) -> Any:
         """``x[key]`` with the index arrays put back into the key."""
-        return x[fill_key(key, indices) if indices else key]
+        if indices:
+            return x[fill_key(key, indices)]
+        y = x[key]
+        # One element is a view too (NumPy would give a copy), so that a write to it reaches x.
+        return y if isinstance(y, self.module.ndarray) else x[(*key, ...)]
 
 
 def _reduction(reduce: Callable[..., Any]) -> Callable[..., Any]:

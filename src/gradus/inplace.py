@@ -54,6 +54,8 @@ def write(tensor: Tensor, result: Tensor, name: str) -> Tensor:
             raise DTypeError(f"result type {result.dtype} can't be cast to the desired output type {tensor.dtype}", got=f"{name} on {tensor.dtype}", fix="x = x.float()", code="E14")
         result = ops.astype(result, tensor.value.dtype)
     owner = _owner(tensor) if tensor._base is not None else tensor
+    if owner is tensor:
+        tensor._base = None  # it was made by an op that may give a view, but has memory of its own
     recorded = MODE.grad_enabled and (tensor.requires_grad or result.requires_grad or owner.requires_grad)
     if recorded:
         _refuse_leaf(owner, name)
@@ -70,14 +72,18 @@ def write(tensor: Tensor, result: Tensor, name: str) -> Tensor:
     else:
         # The owner is what it was with these places replaced; the view is read from it again.
         _rebase(owner, before, result, places)
-        _read_again(tensor, owner, places)
+        read_again(tensor, places)
     for view in views if owner.requires_grad else ():
-        _read_again(view, owner, _places(view, owner))
+        read_again(view)
     return tensor
 
 
-def _read_again(view: Tensor, owner: Tensor, places: np.ndarray) -> None:
+def read_again(view: Tensor, places: np.ndarray | None = None) -> None:
     """Give a view the history that its owner has by now."""
+    owner = _owner(view)
+    if owner is view:
+        return
+    places = _places(view, owner) if places is None else places
     read = ops.reshape(ops.getitem(ops.reshape(owner, (-1,)), places.reshape(-1), key=(INDEX_SLOT,)), view.value.shape)
     view.node, view.requires_grad = read.node, read.requires_grad
 
@@ -85,13 +91,12 @@ def _read_again(view: Tensor, owner: Tensor, places: np.ndarray) -> None:
 def past_of(tensor: Tensor, others: tuple[Any, ...]) -> Tensor:
     """What an in-place op computes from: the tensor, or, if the op will be recorded, a copy of it, because its derivative may need the value
     that is about to be overwritten."""
-    wanted = tensor.requires_grad or any(isinstance(other, Tensor) and other.requires_grad for other in others)
+    owner = _owner(tensor) if tensor._base is not None else tensor
+    wanted = owner.requires_grad or tensor.requires_grad or any(isinstance(other, Tensor) and other.requires_grad for other in others)
     if MODE.world is not None or not MODE.grad_enabled or not wanted:
         return tensor
-    if tensor._base is not None:
-        owner = _owner(tensor)
-        if owner is not tensor and owner.node is not None and written_since(tensor.value, tensor.node.order if tensor.node is not None else 0):
-            _read_again(tensor, owner, _places(tensor, owner))
+    if tensor._base is not None and owner.requires_grad and (tensor.node is None or written_since(tensor.value, tensor.node.order)):
+        read_again(tensor)
     past = wrap(np.array(tensor.value))
     past.node, past.requires_grad = tensor.node, tensor.requires_grad
     return past
@@ -212,3 +217,6 @@ def set_item(tensor: Tensor, key: Any, value: Any) -> None:
     except IndexError as error:
         raise IndexRangeError(str(error), got=f"x of shape {tuple(tensor.shape)}", wanted="indices inside the axes", code="E41") from None
     count_write(tensor.value, user_location() if MODE.grad_enabled else "a write under no_grad")
+
+
+Tensor._read_again = read_again  # type: ignore[attr-defined]

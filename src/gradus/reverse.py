@@ -83,7 +83,7 @@ def _run(
             g = _hooked(node.hooks, g, create_graph)
         if targets and node in targets:
             cotangents[node] = g
-            if not any(parent in needed for parent in node.parents if parent is not None):
+            if needed is not None and not any(parent in needed for parent in node.parents if parent is not None):
                 continue
         saved = node.saved
         if saved is None:

@@ -52,6 +52,7 @@ class Node:
 
     __slots__ = ("record", "parents", "saved", "shape", "dtype", "order", "hooks", "line", "__weakref__")
     special = False  # whether ``pull`` computes the gradients, instead of the record's rules
+    line: tuple[Any, int] | None
 
     def __init__(self, record: Any, parents: tuple[Any, ...], saved: Any, shape: tuple[int, ...], dtype: Any) -> None:
         self.record, self.parents, self.saved, self.shape, self.dtype = record, parents, saved, shape, dtype
@@ -66,6 +67,10 @@ class Node:
     def name(self) -> str:
         """The op's name, for messages."""
         return self.record.name
+
+    def pull(self, g: Any, create_graph: bool) -> list[Any]:
+        """One gradient for each parent, for nodes whose derivative is no record's."""
+        raise NotImplementedError
 
     @property
     def next_functions(self) -> tuple[Any, ...]:

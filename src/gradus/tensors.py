@@ -34,7 +34,7 @@ class Size(tuple):  # type: ignore[type-arg]
         return int(np.prod(self, dtype=np.int64))
 
 
-class device:  # noqa: N801
+class device:
     """Where a tensor's memory lies. Everything is on the CPU.
 
     >>> device("cpu").type

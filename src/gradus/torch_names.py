@@ -18,9 +18,23 @@ from gradus.errors import DTypeError, IndexRangeError, ShapeError, UsageError
 from gradus.fused.softmax import log_softmax, softmax
 from gradus.ops.reduction import normalize_axes
 from gradus.primitive import REGISTRY
-from gradus.tape import MODE, binary_method, unary_method
+from gradus.tape import binary_method, unary_method
 from gradus.tensors import Tensor, wrap
-from gradus.torch_table import FUNCTIONS, METHODS, as_method, both, clone, empty, function, method, sizes_of, tensor, tensor_of, torch_keywords, zeros
+from gradus.torch_table import (
+    FUNCTIONS,
+    METHODS,
+    as_method,
+    both,
+    clone,
+    empty,
+    function,
+    method,
+    sizes_of,
+    tensor,
+    tensor_of,
+    torch_keywords,
+    zeros,
+)
 
 __all__ = ["FUNCTIONS", "METHODS", "cat", "clone", "empty", "install", "matmul", "stack", "tensor", "zeros"]
 
@@ -198,7 +212,7 @@ def _reduction(op: Callable[..., Any]) -> Callable[..., Any]:
     return reduce
 
 
-sum, prod, all, any, logsumexp, count_nonzero = [both(_reduction(op)) for op in (ops.sum, ops.prod, ops.all, ops.any, ops.logsumexp, ops.count_nonzero)]  # noqa: A001
+sum, prod, all, any, logsumexp, count_nonzero = [both(_reduction(op)) for op in (ops.sum, ops.prod, ops.all, ops.any, ops.logsumexp, ops.count_nonzero)]
 argmax, argmin = [both(_reduction(op)) for op in (ops.argmax, ops.argmin)]
 
 
@@ -268,8 +282,8 @@ def _extreme(best: Callable[..., Any], where_best: Callable[..., Any], pairwise:
     return extreme
 
 
-max = both(_extreme(ops.max, ops.argmax, ops.maximum, "max"))  # noqa: A001
-min = both(_extreme(ops.min, ops.argmin, ops.minimum, "min"))  # noqa: A001
+max = both(_extreme(ops.max, ops.argmax, ops.maximum, "max"))
+min = both(_extreme(ops.min, ops.argmin, ops.minimum, "min"))
 
 
 @both
@@ -337,6 +351,13 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 
 
 # Shapes.
+
+
+def _apart(result: Any) -> Any:
+    """A fresh result with memory of its own, where NumPy gives a view and PyTorch a copy."""
+    if isinstance(result, Tensor) and type(result.value) is np.ndarray and result.value.base is not None:
+        result.value, result._base = np.array(result.value, order="C"), None
+    return result
 
 
 @method
@@ -453,7 +474,7 @@ def repeat(self: Any, *sizes: Any) -> Any:
     shape = (1,) * (len(times) - self.ndim) + tuple(self.shape)
     paired = tuple([n for pair in zip(times, shape, strict=True) for n in pair])
     spread = ops.broadcast_to(ops.reshape(self, tuple([n for m in shape for n in (1, m)])), paired)
-    return ops.reshape(spread, tuple([k * n for k, n in zip(times, shape, strict=True)]))
+    return _apart(ops.reshape(spread, tuple([k * n for k, n in zip(times, shape, strict=True)])))
 
 
 @function
@@ -513,7 +534,7 @@ def flip(input: Any, *dims: Any) -> Any:
     axes = sizes_of(dims)
     if len({d % input.ndim for d in axes} if input.ndim else ()) != len(axes):
         raise ShapeError("flip names an axis at most once", got=f"dims {axes} for shape {tuple(input.shape)}", wanted="different axes", code="E03")
-    return ops.flip(input, axis=axes)
+    return _apart(ops.flip(input, axis=axes))
 
 
 def _ranks(name: str, least: int, *matrices: Any, most: int | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradus import autograd, dtypes, inplace, ops, random
-from gradus.errors import DTypeError, GradError, UsageError
+from gradus.errors import DTypeError, GradError
 from gradus.tensors import Tensor, as_array, wrap
 from gradus.tensors import device as device_type
 
@@ -126,7 +126,7 @@ TYPE_NAMES |= {name: name.upper() for name in ("uint16", "uint32", "uint64")}
 
 
 @method
-def type(self: Any, dtype: Any = None) -> Any:  # noqa: A001
+def type(self: Any, dtype: Any = None) -> Any:
     """The dtype's name, or the tensor in another dtype."""
     return f"gradus.{TYPE_NAMES[self.dtype.name]}Tensor" if dtype is None else _cast(self, dtype)
 

@@ -619,7 +619,9 @@ def write_under_no_grad_then_use(T, x):
 
 
 # Ours raises where PyTorch has an answer: legal, and each is known.
-REFUSED: set[str] = set()
+REFUSED = {
+    "numpy_view_written_through_from_numpy",  # PyTorch does not notice the write: its gradient is twice too large
+}
 
 
 def gradient_in(T: Any, f: Callable[[Any, Any], Any]) -> np.ndarray:
