@@ -51,6 +51,9 @@ class Namespace:
                 "any": np.logical_or,
             }.items():
                 setattr(self, word, _reduction(ufunc.reduce))
+            self.mean = _mean
+            self.cumsum = lambda x, axis: np.add.accumulate(x, axis=axis)
+            self.cumprod = lambda x, axis: np.multiply.accumulate(x, axis=axis)
             self.reshape = lambda x, shape: x.reshape(shape) if type(x) is np.ndarray else np.asarray(x).reshape(shape)
             self.permute_dims = lambda x, axes: x.transpose(axes)
             self.matrix_transpose = lambda x: x.swapaxes(-1, -2)
@@ -120,6 +123,12 @@ def _reduction(reduce: Callable[..., Any]) -> Callable[..., Any]:
         return reduce(x, axis=axis, keepdims=keepdims)
 
     return reduction
+
+
+def _mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    total = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    count = x.size // max(total.size, 1)
+    return total / count if count else total * np.nan
 
 
 def _stretched(x: Any, shape: tuple[int, ...]) -> Any:

@@ -40,7 +40,9 @@ class GradusError(Exception):
         code: the entry of the error catalogue, such as ``"E07"``.
     """
 
-    def __init__(self, what: str, *, got: str = "", wanted: str = "", why: str = "", fix: str = "", where: str | None = None, code: str = "") -> None:
+    def __init__(
+        self, what: str, *, got: str = "", wanted: str = "", why: str = "", fix: str = "", where: str | None = None, code: str = ""
+    ) -> None:
         self.what, self.got, self.wanted, self.why, self.fix, self.code = what, got, wanted, why, fix, code
         self.where = user_location() if where is None else where
         self.module_path = ""
@@ -48,12 +50,25 @@ class GradusError(Exception):
 
     def __str__(self) -> str:
         head = f"[{self.code}] {self.what}" if self.code else self.what
-        rows = [("layer", self.module_path), ("got", self.got), ("wanted", self.wanted), ("where", self.where), ("why", self.why), ("fix", self.fix)]
+        rows = [
+            ("layer", self.module_path),
+            ("got", self.got),
+            ("wanted", self.wanted),
+            ("where", self.where),
+            ("why", self.why),
+            ("fix", self.fix),
+        ]
         return "\n".join([head, *(f"  {name + ':':<8}{text}" for name, text in rows if text)])
 
     def sentence(self) -> str:
         """The message as one line, for the command line and log files."""
-        parts = [self.what, self.got and f"got {self.got}", self.wanted and f"wanted {self.wanted}", self.why, self.fix and f"fix: {self.fix}"]
+        parts = [
+            self.what,
+            self.got and f"got {self.got}",
+            self.wanted and f"wanted {self.wanted}",
+            self.why,
+            self.fix and f"fix: {self.fix}",
+        ]
         return "; ".join(part for part in parts if part)
 
 

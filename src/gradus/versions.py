@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,16 @@ def count_write(array: np.ndarray, where: str) -> None:
     root = owner(array)
     key = id(root)
     known = _written.get(key)
-    reference = known[2] if known is not None else weakref.ref(root, lambda _, key=key: _written.pop(key, None))
+    reference = known[2] if known is not None else weakref.ref(root, _forget(key))
     LATEST[0] = moment = tick()
     _written[key] = (moment, where, reference)
+
+
+def _forget(key: int) -> Callable[[Any], None]:
+    def forget(dead: Any) -> None:
+        _written.pop(key, None)
+
+    return forget
 
 
 def written_since(array: Any, moment: int) -> str | None:

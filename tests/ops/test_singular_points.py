@@ -1,6 +1,8 @@
 """Derivatives where calculus has none: each convention is written down here."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -104,3 +106,38 @@ def test_values_at_the_ends():
     assert x.logsumexp(0).item() == inf
     assert gradus.tensor([-inf, -inf]).softmax(0).tolist() == [0.0, 0.0]
     assert np.isnan(gradus.tensor([math.nan]).relu().item())
+
+
+SILENT = {
+    "var that overflows": lambda: gradus.tensor([3e38, -3e38]).var(),
+    "mean that overflows": lambda: gradus.tensor([3e38, 3e38]).mean(),
+    "cumsum that overflows": lambda: gradus.tensor([3e38, 3e38]).cumsum(0),
+    "cumprod that overflows": lambda: gradus.tensor([3e38, 3e38]).cumprod(0),
+    "var of nothing": lambda: gradus.zeros(0).var(),
+    "mean of nothing": lambda: gradus.zeros(0).mean(),
+    "std of one": lambda: gradus.ones(1).std(),
+    "division by zero": lambda: gradus.ones(2) / 0,
+    "logarithm of a negative number": lambda: gradus.tensor([-1.0]).log(),
+    "matmul that overflows": lambda: gradus.full((2, 2), 3e38) @ gradus.full((2, 2), 3e38),
+    "norm that overflows": lambda: gradus.full((2,), 3e38).norm(),
+    "linspace to infinity": lambda: gradus.linspace(0, math.inf, 3),
+    "exponential that overflows": lambda: gradus.tensor([1000.0]).exp(),
+    "float64 to float32": lambda: gradus.tensor([1e300], dtype=gradus.float64).float(),
+    "infinity to integer": lambda: gradus.tensor([math.inf]).relu(),
+}
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_infinity_and_nan_come_without_a_warning(name):
+    values = SILENT[name]()
+    assert not np.isfinite(values.numpy()).all()
+
+
+def test_the_package_silences_its_own_floating_point_and_nobody_elses():
+    code = (
+        "import warnings; warnings.simplefilter('error'); import gradus, numpy as np\n"
+        "gradus.ones(2) / 0; gradus.tensor([3e38, -3e38]).var(); gradus.tensor([1000.0]).exp(); gradus.full((2,), 3e38).cumsum(0)\n"
+        "try: np.ones(2) / np.zeros(2)\n"
+        "except RuntimeWarning: print('heard')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "heard\n"

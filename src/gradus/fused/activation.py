@@ -10,9 +10,9 @@ from gradus.errors import UsageError
 
 __all__ = ["elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "tanh"]
 
-relu = ops.relu
-sigmoid = ops.sigmoid
-tanh = ops.tanh
+relu: Any = ops.relu
+sigmoid: Any = ops.sigmoid
+tanh: Any = ops.tanh
 
 
 def gelu(input: Any, approximate: str = "none") -> Any:

@@ -41,12 +41,13 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> An
     start, stop = (0, start) if stop is None else (start, stop)
     if dtype is None:
         dtype = np.int64 if all(isinstance(v, (int, np.integer)) for v in (start, stop, step)) else get_default_dtype()
-    return np.arange(start, stop, step, dtype)
+    return np.arange(start, stop, step, dtype=dtype)
 
 
 def linspace(start: float, stop: float, num: int, dtype: Any = None) -> Any:
     """``num`` evenly spaced values from start to stop, both included."""
-    return np.linspace(start, stop, num, dtype=_floating(dtype))
+    with np.errstate(all="ignore"):  # NumPy warns about infinite ends from inside itself
+        return np.linspace(start, stop, num, dtype=_floating(dtype))
 
 
 def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Any:

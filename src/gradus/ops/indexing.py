@@ -13,7 +13,7 @@ import numpy as np
 from gradus import backend
 from gradus.backend import INDEX_SLOT
 from gradus.ops.movement import flip
-from gradus.primitive import bind, normalize_axes, primitive
+from gradus.primitive import REGISTRY, bind, normalize_axes, primitive
 
 
 def split_key(key: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -24,7 +24,8 @@ def split_key(key: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """
     if type(key) in (int, slice):
         return (key,), ()
-    static, arrays = [], []
+    static: list[Any] = []
+    arrays: list[Any] = []
     for item in key if isinstance(key, tuple) else (key,):
         if item is None or item is Ellipsis or isinstance(item, slice):
             static.append(item)
@@ -70,7 +71,7 @@ def getitem(record: Any, x: Any, /, *indices: Any, key: Any) -> Any:
 def index(x: Any, key: Any, /) -> Any:
     """``x[key]`` with every form of key that NumPy knows."""
     static, arrays = split_key(key)
-    return bind(getitem.record, (x, *arrays), {"key": static})
+    return bind(REGISTRY["getitem"], (x, *arrays), {"key": static})
 
 
 @primitive(

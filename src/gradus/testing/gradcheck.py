@@ -117,7 +117,11 @@ def _first_error(
             got = np.stack(rows).reshape(wanted.shape)
         else:
             weights, direction = random.standard_normal(y.value.shape), random.standard_normal(a.shape)
-            wanted = stencil(lambda t, a=a, d=direction, w=weights, one=of_one: np.asarray((one(a + t * d) * w).sum()), np.zeros(()), step)
+
+            def along(t: np.ndarray, a: Any = a, d: Any = direction, w: Any = weights, one: Any = of_one) -> np.ndarray:
+                return np.asarray((one(a + t * d) * w).sum())
+
+            wanted = stencil(along, np.zeros(()), step)
             got = np.asarray((_row(y, xs[k], weights) * direction).sum())
         error = np.abs(got - wanted)
         # Differences cannot resolve less than the rounding of the values that they subtract.
