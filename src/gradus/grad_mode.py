@@ -12,7 +12,8 @@ from gradus.tape import MODE
 class set_grad_enabled:
     """Record derivatives or not: a context manager, a decorator, and (called alone) a switch for what follows.
 
-    >>> x = Tensor([1.0], requires_grad=True)
+    >>> import gradus
+    >>> x = gradus.tensor([1.0], requires_grad=True)
     >>> with set_grad_enabled(False):
     ...     y = x * 2
     >>> y.requires_grad
@@ -66,7 +67,8 @@ class _Switch:
 class no_grad(_Switch):
     """Compute without recording: ``with no_grad():``, ``@no_grad()`` or ``@no_grad``.
 
-    >>> x = Tensor([1.0], requires_grad=True)
+    >>> import gradus
+    >>> x = gradus.tensor([1.0], requires_grad=True)
     >>> with no_grad():
     ...     print((x * 2).requires_grad)
     False

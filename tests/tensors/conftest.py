@@ -82,6 +82,10 @@ def agree(mine: Callable[..., Any], theirs: Callable[..., Any], arrays: Sequence
     if error is not None:
         raise AssertionError(f"{what}: {error!r}; PyTorch returns {wanted}") from error
     assert_same(got, wanted, what)
+    for a, b in zip(leaves(got), leaves(wanted), strict=True):
+        if isinstance(b, torch.Tensor) and b.numel():
+            shared = [b.untyped_storage().data_ptr() == x.untyped_storage().data_ptr() for x in pytorch]
+            assert [np.may_share_memory(a.value, x.value) for x in ours] == shared, f"{what}: a view in one library and a copy in the other"
     outputs = [(a, b) for a, b in zip(leaves(got), leaves(wanted), strict=True) if getattr(b, "requires_grad", False)]
     for a, b in zip(leaves(got), leaves(wanted), strict=True):
         # Where the derivative is zero everywhere (floor, zero_), PyTorch records it and Gradus gives a constant.
