@@ -126,7 +126,7 @@ def _reduction(reduce: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    total = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    total: Any = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
     count = x.size // max(total.size, 1)
     return total / count if count else total * np.nan
 

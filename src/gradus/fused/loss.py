@@ -168,49 +168,39 @@ def _class_axis(x: Any) -> int:
 
 
 def _check_target(logits: Any, target: Any) -> None:
-    """E08: what is wrong with a target that is neither labels nor probabilities."""
-    if not logits.ndim:
+    """The target holds labels, or probabilities; else E08."""
+    shape = tuple(logits.shape)
+    if not shape:
         raise ShapeError("cross_entropy needs a class axis", got="logits of shape ()", wanted="(C,), (B, C) or (B, C, …)", code="E08")
+    kind = target.dtype.kind
+    fits = tuple(target.shape) == (shape if kind == "f" else (shape[:1] + shape[2:] if len(shape) > 1 else ()))
+    if not fits or kind == "b":
+        raise _target_error(logits, target)
+
+
+def _target_error(logits: Any, target: Any) -> ShapeError | DTypeError:
+    """What is wrong with a target that is neither labels nor probabilities, and how to mend it."""
     axis = _class_axis(logits)
     labels = tuple(n for k, n in enumerate(logits.shape) if k != axis)
-    classes = logits.shape[axis]
     shape, floating = tuple(target.shape), target.dtype.kind == "f"
-    got = f"logits {tuple(logits.shape)} {logits.dtype}, target {shape} {target.dtype}"
-    wanted = f"labels {labels} of an integer dtype, or probabilities {tuple(logits.shape)} of a floating one"
-    if floating and shape == tuple(logits.shape):
-        return
-    if not floating and shape == labels:
-        if target.dtype.kind == "b":
-            raise DTypeError("cross_entropy cannot take boolean labels", got=got, wanted=wanted, fix="target.long()", code="E08")
-        return
-    if floating and shape == labels:
-        raise DTypeError(
-            "cross_entropy got labels of a floating dtype",
-            got=got,
-            wanted=wanted,
-            why="class labels were loaded or computed as floats",
-            fix="target.long()",
-            code="E08",
-        )
-    if not floating and shape == tuple(logits.shape):
-        raise DTypeError(
-            "cross_entropy got a one-hot target of an integer dtype",
-            got=got,
-            wanted=wanted,
-            why=f"the target has a column for each of {classes} classes",
-            fix=f"target.argmax({axis}), or target.float() as probabilities",
-            code="E08",
-        )
+    facts = {
+        "got": f"logits {tuple(logits.shape)} {logits.dtype}, target {shape} {target.dtype}",
+        "wanted": f"labels {labels} of an integer dtype, or probabilities {tuple(logits.shape)} of a floating one",
+        "code": "E08",
+    }
+    if shape == labels and floating:
+        why = "class labels were loaded or computed as floats"
+        return DTypeError("cross_entropy got labels of a floating dtype", why=why, fix="target.long()", **facts)
+    if shape == labels:
+        return DTypeError("cross_entropy cannot take boolean labels", fix="target.long()", **facts)
+    if shape == tuple(logits.shape):
+        why = f"the target has a column for each of {logits.shape[axis]} classes"
+        fix = f"target.argmax({axis}), or target.float() as probabilities"
+        return DTypeError("cross_entropy got a one-hot target of an integer dtype", why=why, fix=fix, **facts)
     if shape == (*labels, 1):
-        raise ShapeError(
-            "cross_entropy got a column of labels",
-            got=got,
-            wanted=wanted,
-            why="each label sits in a row of its own",
-            fix="target.squeeze(-1)" + (".long()" if floating else ""),
-            code="E08",
-        )
-    raise ShapeError("cross_entropy cannot pair this target with these logits", got=got, wanted=wanted, code="E08")
+        fix = "target.squeeze(-1)" + (".long()" if floating else "")
+        return ShapeError("cross_entropy got a column of labels", why="each label sits in a row of its own", fix=fix, **facts)
+    return ShapeError("cross_entropy cannot pair this target with these logits", **facts)
 
 
 def _counted(target: Any, ignore_index: int, classes: int) -> Any:
