@@ -67,6 +67,7 @@ class Primitive:
         forward_mode: how forward mode is derived: "diagonal" (the rule itself, elementwise ops), "linear" (the op applied to the
             tangents), "multilinear" (the product rule) or "transpose" (the rule, transposed by reverse mode: always right).
         dtype_rule: "promote" (operands meet in their common dtype), "floating" (integers become floats first) or "free".
+        meeting: positions of the inputs that meet in a common dtype (default: all).
         domains: one Domain per input.
         samples: ``samples(draw)`` gives the calls that tests make, as (args, params) pairs.
         view: whether the output may share the input's memory.
@@ -84,6 +85,7 @@ class Primitive:
         params: Sequence[str] = (),
         forward_mode: str = "transpose",
         dtype_rule: str = "free",
+        meeting: Sequence[int] | None = None,
         domains: Sequence[Domain] = (REAL,),
         samples: Callable[..., Any] | None = None,
         view: bool = False,
@@ -94,7 +96,7 @@ class Primitive:
             raise ValueError(f"an op named {name!r} exists already")
         self.name, self.family, self.inputs, self.params = name, family, tuple(inputs), tuple(params)
         self.forward_mode, self.dtype_rule, self.view, self.doc = forward_mode, dtype_rule, view, doc
-        self.domains, self.samples = tuple(domains), samples
+        self.domains, self.samples, self.meeting = tuple(domains), samples, meeting
         self.variadic = self.inputs[-1].startswith("*")
         self.function: Callable[..., Any] | None = None
         if isinstance(forward, str):

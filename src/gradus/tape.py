@@ -321,16 +321,13 @@ def evaluate(record: Primitive, values: Any, params: Any = EMPTY) -> Any:
 
 def _in_common_dtype(record: Primitive, values: Any, params: Any, y: Any) -> Any:
     """``y`` as PyTorch's promotion wants it: NumPy's differs for mixtures, so those are computed again from cast inputs."""
-    operands = [v for v in values if record.name != "where" or v is not values[0]]
-    wanted = result_type(*operands)
+    meeting = range(len(values)) if record.meeting is None else record.meeting
+    wanted = result_type(*[values[i] for i in meeting])
     if record.dtype_rule == "floating" and wanted.kind != "f":
         wanted = get_default_dtype()
     if y.dtype == wanted or (wanted.kind != "f" and y.dtype.kind == "b"):
         return y
-    return record.raw(
-        *[v.astype(wanted) if isinstance(v, ndarray) and v is not (values[0] if record.name == "where" else None) else v for v in values],
-        **params,
-    )
+    return record.raw(*[v.astype(wanted) if i in meeting and isinstance(v, ndarray) else v for i, v in enumerate(values)], **params)
 
 
 _install_fast_operators()

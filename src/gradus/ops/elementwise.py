@@ -191,6 +191,7 @@ pow.record.function = pow  # type: ignore[attr-defined]
     family="elementwise",
     forward_mode="diagonal",
     dtype_rule="promote",
+    meeting=(1, 2),
     samples=lambda draw: [((draw.bool(3, 4), draw(3, 4), draw(4)), {}), ((draw.bool(3, 1), draw(4), draw(3, 4)), {})],
 )
 def where(record: Any, condition: Any, a: Any, b: Any, /) -> Any:
