@@ -16,11 +16,14 @@ import numpy as np
 from gradus import ops
 from gradus.backend import INDEX_SLOT
 from gradus.errors import AliasError, DTypeError, GradError, IndexRangeError, ShapeError, user_location
-from gradus.ops.indexing import split_key
+from gradus.ops.indexing import integers_first, split_key
 from gradus.tape import MODE
 from gradus.tensors import Tensor, wrap
 from gradus.versions import count_write, written_since
 from gradus.versions import owner as memory_of
+
+
+KINDS = {"b": 0, "u": 1, "i": 1, "f": 2}  # a result may be written to a dtype of its own kind or of a higher one
 
 
 def assign(tensor: Tensor, value: Any) -> None:
@@ -50,7 +53,7 @@ def write(tensor: Tensor, result: Tensor, name: str) -> Tensor:
             wanted="a result of the same shape", why="memory cannot grow in place", fix=f"y = y {_PLAIN.get(name, '…')} other", code="E03",
         )  # fmt: skip
     if result.value.dtype != tensor.value.dtype:
-        if not np.can_cast(result.value.dtype, tensor.value.dtype, "same_kind"):
+        if KINDS[result.value.dtype.kind] > KINDS[tensor.value.dtype.kind]:
             raise DTypeError(f"result type {result.dtype} can't be cast to the desired output type {tensor.dtype}", got=f"{name} on {tensor.dtype}", fix="x = x.float()", code="E14")
         result = ops.astype(result, tensor.value.dtype)
     owner = _owner(tensor) if tensor._base is not None else tensor
@@ -197,7 +200,15 @@ def set_item(tensor: Tensor, key: Any, value: Any) -> None:
     """``tensor[key] = value``."""
     if not isinstance(value, Tensor):
         value = wrap(np.asarray(value))
+    if value.value.ndim and value.value.shape[0] == 1:
+        # Leading axes of length 1 broadcast anyway; NumPy refuses them at an element and at a mask.
+        value = ops.reshape(value, value.value.shape[next((k for k, n in enumerate(value.value.shape) if n != 1), value.value.ndim) :])
     static, arrays = split_key(key)
+    if arrays and any(type(item) is int for item in static):
+        basic, rest = integers_first(static, arrays)
+        from_rest = iter(arrays)
+        tensor[basic][tuple([next(from_rest) if item is INDEX_SLOT else item for item in rest])] = value
+        return
     owner = _owner(tensor) if tensor._base is not None else tensor
     recorded = MODE.grad_enabled and (tensor.requires_grad or value.requires_grad or owner.requires_grad)
     if recorded or MODE.world is not None:

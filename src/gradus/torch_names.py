@@ -18,7 +18,7 @@ from gradus.errors import DTypeError, IndexRangeError, ShapeError, UsageError
 from gradus.fused.softmax import log_softmax, softmax
 from gradus.ops.reduction import normalize_axes
 from gradus.primitive import REGISTRY
-from gradus.tape import binary_method, unary_method
+from gradus.tape import MODE, apply, binary_method, unary_method
 from gradus.tensors import Tensor, wrap
 from gradus.torch_table import (
     FUNCTIONS,
@@ -129,6 +129,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """``input`` where the condition holds, else ``other``; with the condition alone, the indices where it holds."""
     if input is None:
         return nonzero(tensor_of(condition), as_tuple=True)
+    if not (hasattr(input, "dtype") or hasattr(other, "dtype")):
+        input = tensor_of(input)  # two Python numbers
     return ops.where(_mask(condition, "where"), input, other)
 
 
@@ -594,6 +596,22 @@ def diag(input: Any, diagonal: int = 0) -> Any:
 
 
 # Reading and writing at indices.
+
+GETITEM = REGISTRY["getitem"]
+
+
+@method
+def __getitem__(self: Any, key: Any) -> Any:
+    """``x[key]`` with every form of key that NumPy and PyTorch know; a 0-d integer tensor counts as the integer, so that the result is a view."""
+    if key.__class__ is int or key.__class__ is slice:
+        return apply(GETITEM, (self,), {"key": (key,)})
+    if MODE.world is None:
+        key = tuple([_plain(item) for item in key]) if isinstance(key, tuple) else _plain(key)
+    return ops.index(self, key)
+
+
+def _plain(item: Any) -> Any:
+    return int(item) if isinstance(item, (Tensor, np.ndarray)) and not item.ndim and item.dtype.kind in "iu" else item
 
 
 @both

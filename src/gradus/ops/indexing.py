@@ -71,7 +71,26 @@ def getitem(record: Any, x: Any, /, *indices: Any, key: Any) -> Any:
 def index(x: Any, key: Any, /) -> Any:
     """``x[key]`` with every form of key that NumPy knows."""
     static, arrays = split_key(key)
+    if arrays and any(type(item) is int for item in static):
+        basic, static = integers_first(static, arrays)
+        x = getitem(x, key=basic)
     return bind(REGISTRY["getitem"], (x, *arrays), {"key": static})
+
+
+def integers_first(static: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """A key with integers beside index arrays, as two keys to apply in turn: all but the arrays, then the arrays.
+
+    So ``x[1, :, [2, 0]]`` is ``x[1][:, [2, 0]]``, as in PyTorch. NumPy would count 1 as an index array and put the arrays' axis first.
+    """
+    basic: list[Any] = []
+    rest = iter(arrays)
+    for item in static:
+        if item is INDEX_SLOT:
+            array = next(rest)
+            basic.extend([slice(None)] * (array.ndim if array.dtype.kind == "b" else 1))
+        else:
+            basic.append(item)
+    return tuple(basic), tuple([item if item is INDEX_SLOT or item is Ellipsis else slice(None) for item in static if type(item) is not int])
 
 
 @primitive(
