@@ -16,7 +16,7 @@ from gradus.torch_names import FUNCTIONS as _FUNCTIONS
 
 from gradus.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled  # isort: skip
 from gradus.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp  # isort: skip
-from gradus import autograd, cuda, fused, nn, ops, optim, random, tensors  # isort: skip
+from gradus import array_api, autograd, cuda, fused, nn, ops, optim, random, tensors  # isort: skip
 
 __version__ = "0.1.0"
 
@@ -60,6 +60,7 @@ __all__ = [
     "Size",
     "Tensor",
     "UsageWarning",
+    "array_api",
     "autograd",
     "cuda",
     "default_generator",

@@ -29,7 +29,7 @@ tape
 grad_mode tensor_hooks
 reverse function inplace
 autograd
-torch_table
+torch_table array_api
 torch_names
 transforms
 io
