@@ -9,6 +9,7 @@ import numpy as np
 
 from gradus.dtypes import float32
 from gradus.errors import DTypeError, LabelError, UsageError
+from gradus.fused.labels import check_range, one_hot_rows
 from gradus.tensors import Tensor, wrap
 
 
@@ -39,34 +40,8 @@ def one_hot(labels: Any, classes: int, dtype: Any = float32) -> Tensor:
         text = numbers.dtype.kind in "USO"
         fix = "LabelEncoder().fit(labels).encode(labels)" if text else "labels.astype('int64')"
         raise DTypeError("one_hot takes class numbers", got=f"labels of dtype {numbers.dtype}", wanted="integers", fix=fix, code="E09")
-    _check_range(numbers, int(classes))
-    rows = np.zeros((*numbers.shape, int(classes)), dtype)
-    np.put_along_axis(rows, numbers[..., None].astype(np.int64), 1, axis=-1)
-    return wrap(rows)
-
-
-def _check_range(labels: np.ndarray[Any, Any], classes: int) -> None:
-    outside = (labels < 0) | (labels >= classes)
-    if not outside.any():
-        return
-    where = np.argwhere(outside)[0].tolist()
-    low, high = int(labels.min()), int(labels.max())
-    why, fix = "", ""
-    if low == 1 and high == classes:
-        why, fix = "labels start at 1", "labels - 1"
-    elif low >= 0:
-        fix = f"classes={high + 1}"
-    else:
-        why = "a negative label often marks rows without one: leave those rows out"
-    row = f"row {where[0]}" if len(where) == 1 else f"position {where}"
-    raise LabelError(
-        f"label {labels[tuple(where)]} at {row} is no class",
-        got=f"labels {low} to {high}",
-        wanted=f"0 to {classes - 1}, for there are {classes} classes",
-        why=why,
-        fix=fix,
-        code="E09",
-    )
+    check_range(numbers, int(classes))
+    return wrap(one_hot_rows(numbers, int(classes), dtype))
 
 
 class LabelEncoder:
@@ -135,7 +110,7 @@ class LabelEncoder:
             LabelError: a number outside 0 … classes - 1.
         """
         array = np.asarray(numbers.value if isinstance(numbers, Tensor) else numbers, np.int64).reshape(-1)
-        _check_range(array, len(self.classes))
+        check_range(array, len(self.classes))
         return [self.classes[number] for number in array.tolist()]
 
     def __len__(self) -> int:

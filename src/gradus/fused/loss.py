@@ -12,6 +12,7 @@ import numpy as np
 from gradus import ops
 from gradus.backend import INDEX_SLOT
 from gradus.errors import DTypeError, LabelError, ShapeError, UsageError
+from gradus.fused.labels import Outside, outside
 from gradus.fused.softmax import log_softmax
 from gradus.primitive import bind, primitive
 
@@ -212,30 +213,26 @@ def _counted(target: Any, ignore_index: int, classes: int) -> Any:
     if low >= 0 and high < classes and not low <= ignore_index <= high:
         return None
     counts = labels != ignore_index
-    wrong = counts & ((labels < 0) | (labels >= classes))
-    if wrong.any():
-        raise _label_error(labels, wrong, classes)
+    found = outside(labels, classes, ignore_index)
+    if found is not None:
+        raise _label_error(found, classes)
     return None if counts.all() else counts
 
 
-def _label_error(labels: np.ndarray, wrong: np.ndarray, classes: int) -> LabelError:
-    row = tuple(int(i[0]) for i in wrong.nonzero())
-    low, high = int(labels.min()), int(labels.max())
-    one_based = low == 1 and high == classes
+def _label_error(found: Outside, classes: int) -> LabelError:
+    if found.from_one:
+        why, fix = "labels start at 1", "target - 1"
+    elif found.low < 0:
+        why, fix = "a label marks missing values", f"cross_entropy(…, ignore_index={found.low})"
+    else:
+        why = f"the last layer has fewer outputs than there are classes ({found.high + 1} or more)"
+        fix = f"nn.Linear(…, {found.high + 1}) as the last layer"
     return LabelError(
-        f"Target {int(labels[row])} is out of bounds.",
-        got=f"label {int(labels[row])} at row {row[0] if len(row) == 1 else row}; labels seen are {low} to {high}",
+        f"Target {found.label} is out of bounds.",
+        got=f"label {found.label} at {found.place}; labels seen are {found.low} to {found.high}",
         wanted=f"labels 0 to {classes - 1}, because the model has {classes} classes",
-        why="labels start at 1"
-        if one_based
-        else "a label marks missing values"
-        if low < 0
-        else f"the last layer has fewer outputs than there are classes ({high + 1} or more)",
-        fix="target - 1"
-        if one_based
-        else f"cross_entropy(…, ignore_index={low})"
-        if low < 0
-        else f"nn.Linear(…, {high + 1}) as the last layer",
+        why=why,
+        fix=fix,
         code="E09",
     )
 

@@ -2,6 +2,7 @@
 
 from gradus.fused.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
 from gradus.fused.dropout import dropout
+from gradus.fused.labels import one_hot
 from gradus.fused.linear import linear
 from gradus.fused.loss import (
     binary_cross_entropy_with_logits,
@@ -27,6 +28,7 @@ __all__ = [
     "log_softmax",
     "mse_loss",
     "nll_loss",
+    "one_hot",
     "relu",
     "sigmoid",
     "silu",

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradus.errors import LabelError, UsageError
+from gradus.fused.labels import outside
 from gradus.nn.clip import clip_grad_norm_
 from gradus.optim.schedule import CosineAnnealingLR, OneCycleLR
 from gradus.train.nonfinite import check_gradients, check_loss
@@ -119,20 +120,20 @@ class LabelCheck(Callback):
             return
         self.done = True
         classes = learner.prediction.shape[1]
-        wrong = (self.labels < 0) | (self.labels >= classes)
-        if self.ignore_index is not None:
-            wrong &= self.labels != self.ignore_index
-        if not wrong.any():
+        found = outside(self.labels, classes, self.ignore_index)
+        if found is None:
             return
-        row = int(np.argwhere(wrong)[0][0])
-        low, high = int(self.labels.min()), int(self.labels.max())
-        why = "the labels start at 1" if low >= 1 and high == classes else "the model's last layer is narrower than the number of classes"
-        fix = f"{self.name} - 1" if low >= 1 and high == classes else f"a last layer with {high + 1} outputs, or other labels"
+        why = "the model's last layer is narrower than the number of classes"
+        fix = f"a last layer with {found.high + 1} outputs, or other labels"
+        if found.from_one:
+            why, fix = "the labels start at 1", f"{self.name} - 1"
+        elif found.low < 0:
+            why = "a label is negative"
         raise LabelError(
             f"{self.name} has a label that the model has no output for",
-            got=f"label {int(self.labels[wrong].flat[0])} in row {row}; labels run from {low} to {high}",
+            got=f"label {found.label} in {found.place}; labels run from {found.low} to {found.high}",
             wanted=f"0 … {classes - 1}, as the model has {classes} outputs",
-            why="a label is negative" if low < 0 else why,
+            why=why,
             fix=fix,
             code="E09",
         )
