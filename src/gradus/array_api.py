@@ -192,8 +192,7 @@ def result_type(*operands: Any) -> Any:
 
 # NumPy's dtypes are ours, so its questions about them are, too.
 can_cast, finfo, iinfo, isdtype = np.can_cast, np.finfo, np.iinfo, np.isdtype
-bool = dtypes.bool_
-globals().update({name: getattr(dtypes, name) for name in DTYPES})
+globals().update({"bool": dtypes.bool_, **{name: getattr(dtypes, name) for name in DTYPES}})
 globals().update({name: getattr(ops, name) for name in SAME})
 globals().update({name: _creator(name, getattr(ops, source)) for name, source in CREATION.items()})
 
