@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -64,7 +63,7 @@ class FunctionNode(Node):
     __slots__ = ("function", "context", "likes")
     special = True
 
-    def __init__(self, function: type[Function], context: Context, args: tuple[Any, ...], outputs: tuple[Tensor, ...]) -> None:
+    def __init__(self, function: type[Function], context: Context, args: tuple[Any, ...], outputs: list[Tensor]) -> None:
         parents = tuple([(arg.node or arg) if isinstance(arg, Tensor) and arg.requires_grad else None for arg in args])
         several = len(outputs) > 1
         raw = tuple([t.value for t in context._saved if isinstance(t, Tensor)])
@@ -102,10 +101,21 @@ class FunctionNode(Node):
         if gradient is None or parent is None:
             return None
         gradient = gradient if isinstance(gradient, Tensor) else wrap(np.asarray(gradient, parent.dtype))
-        if len(gradient.shape) < len(parent.shape) or tuple(gradient.shape) != tuple(parent.shape) and 0 in gradient.shape:
-            raise ShapeError(f"{self.name} returned a gradient that does not fit argument {i}", got=f"{tuple(gradient.shape)}", wanted=f"{tuple(parent.shape)}")
+        if not _sums_to(tuple(gradient.shape), tuple(parent.shape)):
+            raise ShapeError(
+                f"{self.name} returned a gradient that does not fit argument {i}",
+                got=f"{tuple(gradient.shape)}",
+                wanted=f"{tuple(parent.shape)}, or a shape that the argument was broadcast to",
+                why="the gradient of an argument has the argument's shape",
+                code="E03",
+            )
         # A copy, because the user may have returned a saved tensor itself.
         return gradient if create_graph else np.array(gradient.value) if isinstance(gradient.value, np.ndarray) else gradient.value
+
+
+def _sums_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether ``target`` broadcasts to ``shape``, so that a gradient of that shape can be summed to it."""
+    return len(shape) >= len(target) and all(n in (1, m) for n, m in zip(target[::-1], shape[::-1]))
 
 
 class OutputNode(Node):
@@ -172,32 +182,40 @@ class Function:
         given = tuple(result) if several else (result,)
         if not MODE.grad_enabled or not any(context.needs_input_grad):
             return result
-        # An output may be an argument itself: it gets a Tensor of its own, so that the argument keeps its history.
-        outputs = tuple([wrap(y.value) for y in given])
-        node = FunctionNode(cls, context, args, outputs)
-        for i, y in enumerate(outputs):
-            if id(given[i]) not in context._not_differentiable and y.value.dtype.kind == "f":
-                y.node, y.requires_grad = (OutputNode(node, i) if len(outputs) > 1 else node), True
-        context._saved = tuple([_hold(tensor, given, outputs) for tensor in context._saved])
+        outputs = tuple([_own(y, args) for y in given])
+        tensors = [y for y in outputs if isinstance(y, Tensor)]
+        if not tensors:
+            return result
+        node = FunctionNode(cls, context, args, tensors)
+        for k, y in enumerate(tensors):
+            if y.value.dtype.kind == "f" and not any(y is out and id(raw) in context._not_differentiable for out, raw in zip(outputs, given, strict=True)):
+                y.node, y.requires_grad = (OutputNode(node, k) if len(tensors) > 1 else node), True
+        context._saved = tuple([_hold(tensor, given, outputs, tensors, node) for tensor in context._saved])
         return outputs if several else outputs[0]
 
 
-def _hold(tensor: Any, given: tuple[Any, ...], outputs: tuple[Tensor, ...]) -> Any:
-    """A saved tensor, or for an output (which would make a reference cycle) a way to make it again from value and weakly held node."""
-    position = next((i for i, y in enumerate(given) if y is tensor), None)
-    if position is None or tensor is None:
+def _own(y: Any, args: tuple[Any, ...]) -> Any:
+    """An output as a Tensor of its own: one that is an argument, or a view of it, is copied, so that a write to it cannot change the argument."""
+    if not isinstance(y, Tensor):
+        return y
+    if type(y.value) is np.ndarray and any(isinstance(arg, Tensor) and type(arg.value) is np.ndarray and np.may_share_memory(y.value, arg.value) for arg in args):
+        return wrap(np.array(y.value))
+    return wrap(y.value)
+
+
+def _hold(tensor: Any, given: tuple[Any, ...], outputs: tuple[Any, ...], tensors: list[Tensor], node: FunctionNode) -> Any:
+    """A saved tensor, or for an output (which would make a reference cycle) a way to make it again from its value and the weakly held node."""
+    output = next((out for out, raw in zip(outputs, given, strict=True) if raw is tensor), None)
+    if output is None or tensor is None:
         return tensor
-    return _output_maker(outputs[position])
-
-
-def _output_maker(output: Tensor) -> Callable[[], Tensor]:
-    value, node = output.value, weakref.ref(output.node) if output.node is not None else (lambda: None)
+    position = next(k for k, y in enumerate(tensors) if y is output)
+    value, source, single, differentiable = output.value, weakref.ref(node), len(tensors) == 1, output.requires_grad
 
     def make() -> Tensor:
-        tensor = wrap(value)
-        source = node()
-        if source is not None:
-            tensor.node, tensor.requires_grad = source, True
-        return tensor
+        made = wrap(value)
+        alive = source()
+        if alive is not None and differentiable:
+            made.node, made.requires_grad = alive if single else OutputNode(alive, position), True
+        return made
 
     return make

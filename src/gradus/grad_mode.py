@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,39 @@ class set_grad_enabled:
     def __exit__(self, *error: Any) -> None:
         MODE.set(self.previous, MODE.world)
 
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        MODE.set(self.previous, MODE.world)  # it was a decorator, so nothing was to be switched here
+        return _switched(function, self.mode)
+
+
+def _switched(function: Callable[..., Any], mode: bool) -> Callable[..., Any]:
+    """``function`` with recording on or off while it runs; a generator only while it computes its next value, not between values."""
+
+    @functools.wraps(function)
+    def switched(*args: Any, **kwargs: Any) -> Any:
+        with set_grad_enabled(mode):
+            return function(*args, **kwargs)
+
+    @functools.wraps(function)
+    def switched_generator(*args: Any, **kwargs: Any) -> Any:
+        generator = function(*args, **kwargs)
+        step, value = generator.send, None
+        while True:
+            try:
+                with set_grad_enabled(mode):
+                    item = step(value)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                step, value = generator.send, (yield item)
+            except GeneratorExit:
+                generator.close()
+                raise
+            except BaseException as error:
+                step, value = generator.throw, error
+
+    return switched_generator if inspect.isgeneratorfunction(function) else switched
+
 
 class _Switch:
     """A context manager and decorator that sets the grad mode while it is entered; entering twice nests."""
@@ -48,12 +82,7 @@ class _Switch:
         MODE.set(self.previous.pop(), MODE.world)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def switched(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
-                return function(*args, **kwargs)
-
-        return switched
+        return _switched(function, self.mode)
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         switch = super().__new__(cls)

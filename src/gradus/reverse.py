@@ -20,7 +20,7 @@ from gradus.errors import AliasError, GradError
 from gradus.grad_mode import set_grad_enabled
 from gradus.tape import MODE, Node, check_view
 from gradus.tensors import Tensor, wrap
-from gradus.versions import LATEST, written_since
+from gradus.versions import LATEST, count_write, written_since
 
 
 def fit_to(xp: Any, g: Any, shape: tuple[int, ...]) -> Any:
@@ -184,11 +184,11 @@ def _released(node: Node) -> GradError:
     )
 
 
-def _hooked(hooks: dict[int, Callable[..., Any]], g: Any, create_graph: bool) -> Any:
+def _hooked(hooks: dict[float, Callable[..., Any]], g: Any, create_graph: bool) -> Any:
     """Show a gradient to hooks; what a hook returns replaces it."""
     seen = g if create_graph else wrap(g)
-    for hook in tuple(hooks.values()):
-        result = hook(seen)
+    for key in sorted(hooks):
+        result = hooks[key](seen)
         if result is not None:
             seen = result
     return seen if create_graph else seen.value
@@ -306,6 +306,7 @@ def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool, given: set[int]
         given.add(id(leaf._grad.value))
     elif known.node is None:
         np.add(known.value, gradient, out=known.value)
+        count_write(known.value, "a backward pass that added to it, since it is a .grad")
     else:
         leaf._grad = wrap(known.value + gradient)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,9 @@ from gradus.tensors import Tensor, wrap
 from gradus.versions import tick
 
 
+RETAIN = math.inf  # the place of retain_grad among the hooks of a node: after all others, whose result it keeps
+
+
 class RemovableHandle:
     """Takes a hook away again; also a context manager.
 
@@ -21,8 +25,8 @@ class RemovableHandle:
     0
     """
 
-    def __init__(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> None:
-        self.hooks, self.id = weakref.ref(hooks) if not isinstance(hooks, dict) else (lambda: hooks), tick()
+    def __init__(self, hooks: dict[float, Any], hook: Callable[..., Any], key: float | None = None) -> None:
+        self.hooks, self.id = weakref.ref(hooks) if not isinstance(hooks, dict) else (lambda: hooks), tick() if key is None else key
         hooks[self.id] = hook
 
     def remove(self) -> None:
@@ -38,8 +42,8 @@ class RemovableHandle:
         self.remove()
 
 
-def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-    """Call ``hook(gradient)`` when the gradient of this tensor is known; a returned tensor replaces it."""
+def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None], key: float | None = None) -> RemovableHandle:
+    """Call ``hook(gradient)`` when the gradient of this tensor is known; a returned tensor replaces it. Hooks run by rising ``key``, the oldest first."""
     if not tensor.requires_grad:
         raise GradError(
             "cannot register a hook on a tensor that doesn't require gradient",
@@ -51,12 +55,12 @@ def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Re
     name = "hooks" if tensor.node is not None else "_hooks"
     if getattr(holder, name) is None:
         setattr(holder, name, {})
-    return RemovableHandle(getattr(holder, name), hook)
+    return RemovableHandle(getattr(holder, name), hook, key)
 
 
 def retain_grad(tensor: Tensor) -> None:
     """Let an intermediate tensor keep its gradient in ``grad``, as leaves do."""
-    if tensor.node is None:
+    if tensor.node is None or (tensor.node.hooks and RETAIN in tensor.node.hooks):
         return
     # The node must not hold the tensor that it made: that would be a reference cycle.
     reference = weakref.ref(tensor)
@@ -67,4 +71,4 @@ def retain_grad(tensor: Tensor) -> None:
             known = alive._grad
             alive._grad = (wrap(np.array(g.value)) if g.node is None and type(g.value) is np.ndarray else g) if known is None else known + g
 
-    register_hook(tensor, keep)
+    register_hook(tensor, keep, key=RETAIN)
