@@ -8,7 +8,7 @@ from gradus import ops
 from gradus.errors import GradError
 from gradus.primitive import POSITIVE, REGISTRY, binary, reduction, unary
 from gradus.testing import gradcheck, opcheck
-from gradus.testing.opcheck import COLUMNS, NO_DERIVATIVE
+from gradus.testing.columns import COLUMNS, NO_DERIVATIVE
 from gradus.testing.samples import samples_of
 
 assert ops

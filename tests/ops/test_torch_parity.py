@@ -7,7 +7,7 @@ from gradus import ops
 from gradus.backend import fill_key
 from gradus.primitive import REGISTRY
 from gradus.tensors import Tensor, wrap
-from gradus.testing.opcheck import _as_function
+from gradus.testing.columns import _as_function
 from gradus.testing.samples import samples_of
 from gradus.torch_names import ALIASES
 

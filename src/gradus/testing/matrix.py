@@ -6,7 +6,7 @@ import sys
 
 from gradus import ops
 from gradus.primitive import REGISTRY
-from gradus.testing.opcheck import COLUMNS, check_column
+from gradus.testing.columns import COLUMNS, check_column
 
 
 def rows() -> list[tuple[str, str, dict[str, str]]]:
