@@ -275,7 +275,11 @@ class Tensor(Operators):
         return printing.tensor_text(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.value.size == 1 else format(str(self), spec)
+        if not self.value.ndim:
+            return format(self.item(), spec)
+        if spec:
+            raise TypeError(f"a format such as {spec!r} is for one number, not for a tensor of shape {tuple(self.shape)}: x.item()")
+        return str(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None:

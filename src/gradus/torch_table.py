@@ -161,7 +161,6 @@ def storage(self: Any) -> Storage:
     return Storage(from_memory.ravel(order="K").tolist(), from_memory.dtype)
 
 
-METHODS["untyped_storage"] = storage
 
 
 @both

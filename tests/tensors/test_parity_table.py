@@ -190,7 +190,7 @@ ELSEWHERE = {
     "__getitem__ __setitem__": "test_indexing.py",
     "backward register_hook retain_grad detach_": "test_graph.py",
     "data_ptr": "an address; test_aliasing.py",
-    "storage untyped_storage": "test_printing.py",
+    "storage": "test_printing.py",
 }
 
 
