@@ -8,7 +8,7 @@ import pytest
 
 import gradus
 from gradus import autograd, nn
-from gradus.errors import GradError
+from gradus.errors import AliasError, GradError
 from gradus.primitive import REGISTRY
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch: make test installs it")
@@ -180,3 +180,20 @@ def test_grad_of_an_intermediate():
     h = x * 3
     dh, dx = autograd.grad((h * h).sum(), [h, x])
     assert dh.tolist() == [12.0] and dx.tolist() == [36.0]
+
+
+def test_a_gradient_that_another_backward_adds_to_is_overwritten_memory():
+    x, w = gradus.tensor([1.0, 2.0], requires_grad=True), gradus.tensor([3.0, 4.0], requires_grad=True)
+    (x * x).sum().backward()
+    y = (x.grad * w).sum()
+    (x * x).sum().backward()
+    with pytest.raises(AliasError, match="a backward pass that added to it"):
+        y.backward()
+
+
+def test_a_quotient_may_be_written_to():
+    a, b = gradus.tensor([1.0, 2.0], requires_grad=True), gradus.tensor([4.0, 5.0], requires_grad=True)
+    y = a / b
+    y += 1
+    y.sum().backward()
+    np.testing.assert_allclose(b.grad.numpy(), [-1 / 16, -2 / 25], rtol=1e-6)

@@ -46,6 +46,8 @@ CONVENTIONS = {
     "x ** 0 at 0": (lambda x: x**0, (0.0,), 0.0),
     "x ** 0.0 at 0, tensor exponent": (lambda x: x ** gradus.tensor(0.0), (0.0,), 0.0),
     "0 ** b": (lambda b: gradus.tensor(0.0, dtype=gradus.float64) ** b, (2.0,), 0.0),
+    "0 ** b at b = 0": (lambda b: gradus.tensor(0.0, dtype=gradus.float64) ** b, (0.0,), 0.0),
+    "clamp at a bound that is a tensor": (lambda x, low: x.clamp(min=low), (1.0, 1.0), (1.0, 0.0)),
     "norm at 0": (lambda x: x.norm(), ([0.0, 0.0],), [0.0, 0.0]),
     # Infinity times 0 by the chain rule, as in PyTorch and JAX; norm() is the way to say it.
     "sqrt of a sum of squares at 0": (lambda x: (x * x).sum().sqrt(), ([0.0, 0.0],), [math.nan, math.nan]),
@@ -63,6 +65,7 @@ CONVENTIONS = {
     # infinities and zeros inside reductions
     "logsumexp of minus infinities": (lambda x: x.logsumexp(0), ([-inf, -inf],), [0.0, 0.0]),
     "logsumexp with one of them": (lambda x: x.logsumexp(0), ([-inf, 0.0],), [0.0, 1.0]),
+    "logsumexp with infinity": (lambda x: x.logsumexp(0), ([1.0, inf],), [0.0, math.nan]),
     "softmax of a masked row": (lambda x: x.softmax(0), ([-inf, -inf],), [0.0, 0.0]),
     "prod with one zero": (lambda x: x.prod(), ([0.0, 2.0, 3.0],), [6.0, 0.0, 0.0]),
     "prod with two zeros": (lambda x: x.prod(), ([0.0, 0.0, 3.0],), [0.0, 0.0, 0.0]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gradus import ops
+from gradus.ops.reduction import without_masks
 from gradus.primitive import bind, normalize_axes, primitive
 
 
@@ -24,7 +25,7 @@ def log_softmax_reference(x: Any, axis: int = -1) -> Any:
 
 def _shift(xp: Any, x: Any, axis: int) -> Any:
     m = xp.max(x, axis=axis, keepdims=True)
-    return x - xp.where(xp.isfinite(m), m, 0.0)
+    return x - without_masks(xp, m)
 
 
 def _softmax(xp: Any, x: Any, *, axis: int) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from gradus.dtypes import get_default_dtype
 from gradus.primitive import BOOL, INTEGER, NONZERO, POSITIVE, REAL, UNIT, Domain, binary, bind, primitive, unary
 
 ABOVE_ONE = Domain(1.2, 3.0)
@@ -23,7 +24,8 @@ multiply = binary("multiply", lambda xp, g, b: g * b, lambda xp, g, a: g * a)
 divide = binary(
     "divide",
     lambda xp, g, b: xp.zero_safe_mul(g, 1.0 / b),
-    lambda xp, g, b, y: xp.zero_safe_mul(g, -y / b),
+    # From the inputs and not from y, so that y may be written to in place.
+    lambda xp, g, a, b: xp.zero_safe_mul(g, -(a / b) / b),
     domains=(REAL, NONZERO),
     dtype_rule="floating",
 )
@@ -152,7 +154,7 @@ def _wins(xp: Any, a: Any, b: Any, dtype: Any) -> Any:
 
 def _sigmoid(xp: Any, x: Any) -> Any:
     # exp of a negative number only: never overflows, and keeps the relative precision of tiny results.
-    e = xp.exp(-xp.abs(x))
+    e = xp.exp(xp.abs(x) * -1.0)  # a product, since booleans have no negative
     return xp.maximum(e, xp.astype(x >= 0, e.dtype)) / (1.0 + e)
 
 
@@ -160,7 +162,8 @@ _pow = binary(
     "pow",
     # The exponent b - 1, but 0 where b is 0, so that the derivative of x ** 0 is 0 at x = 0 too.
     lambda xp, g, a, b: xp.zero_safe_mul(g, b * a ** (b - (b != 0))),
-    lambda xp, g, a, y: xp.zero_safe_mul(g * y, xp.log(a)),
+    # 0 ** b is 0 for every b > 0, and 0 ** 0 is counted with them.
+    lambda xp, g, a, b, y: xp.zero_safe_mul(g * y * xp.astype(xp.logical_or(a != 0, b < 0), g.dtype), xp.log(a)),
     lambda xp, a, b: a**b,
     domains=(POSITIVE, REAL),
 )
@@ -224,11 +227,14 @@ def _clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
 )
 def clip(record: Any, x: Any, /, low: Any = None, high: Any = None) -> Any:
     """``x`` limited to [low, high]; at a bound the derivative is 1, as in PyTorch. Bounds that are arrays broadcast and get gradients."""
-    if hasattr(low, "shape") or hasattr(high, "shape"):
-        x = x if low is None else maximum(x, low)
-        return x if high is None else minimum(x, high)
     if low is None and high is None:
         raise ValueError("clip needs low, high or both")
+    if hasattr(low, "shape") or hasattr(high, "shape"):
+        # A tie belongs to x, and a bound that is NaN gives NaN.
+        x = x if low is None else where(logical_or(x < low, isnan(low)), low, x)
+        return x if high is None else where(logical_or(x > high, isnan(high)), high, x)
+    if x.dtype.kind != "f" and float in (type(low), type(high)):
+        x = astype(x, get_default_dtype())
     return bind(record, (x,), {"low": low, "high": high})
 
 

@@ -73,7 +73,15 @@ def reshape(record: Any, x: Any, /, shape: Any) -> Any:
 )
 def permute_dims(record: Any, x: Any, /, axes: Any) -> Any:
     """The axes in another order: ``y.shape[k] = x.shape[axes[k]]``."""
-    return bind(record, (x,), {"axes": tuple([a % x.ndim for a in axes])})
+    places = tuple([a % x.ndim for a in axes]) if x.ndim else tuple(axes)
+    if sorted(places) != list(range(x.ndim)):
+        raise ShapeError(
+            "permute_dims names every axis once",
+            got=f"x of shape {tuple(x.shape)}, axes {tuple(axes)}",
+            wanted=f"{x.ndim} different axes",
+            code="E03",
+        )
+    return bind(record, (x,), {"axes": places})
 
 
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -82,6 +90,8 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 def matrix_transpose(x: Any, /) -> Any:
     """The last two axes exchanged."""
+    if x.ndim < 2:
+        raise ShapeError("matrix_transpose needs a matrix", got=f"x of shape {tuple(x.shape)}", wanted="2 axes or more", code="E03")
     return permute_dims(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 

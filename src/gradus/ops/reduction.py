@@ -47,6 +47,11 @@ def _finite(xp: Any, m: Any) -> Any:
     return xp.where(xp.isfinite(m), m, 0.0)
 
 
+def without_masks(xp: Any, m: Any) -> Any:
+    """``m`` with 0 for minus infinity, the maximum of a row that is all masked; plus infinity stays, and its row becomes NaN."""
+    return xp.where(xp.equal(m, -math.inf), 0.0, m)
+
+
 def _logsumexp(xp: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
     if not count(x.shape, axis):
         return xp.log(xp.sum(x, axis=axis, keepdims=keepdims))  # of nothing: log(0)
@@ -125,7 +130,7 @@ norm = reduction(
 )
 logsumexp = reduction(
     "logsumexp",
-    lambda xp, g, x, y: g * xp.exp(x - _finite(xp, y)),
+    lambda xp, g, x, y: g * xp.exp(x - without_masks(xp, y)),
     _logsumexp,
     dtype_rule="floating",
     doc="log(sum(exp(x))), shifted by the maximum.",
