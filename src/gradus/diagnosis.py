@@ -35,10 +35,29 @@ def explain(record: Primitive, values: Any, params: Any, error: Exception) -> Ex
     if isinstance(error, IndexError):
         return IndexRangeError(f"{record.name}: {error}", got=got, wanted="indices inside the axis", code="E41")
     if isinstance(error, OverflowError):
-        return DTypeError(f"{record.name}: {error}", got=got, wanted="a number that the dtype holds", why="integers of this dtype end before it", fix="x.long(), or x.float()", code="E14")
+        return DTypeError(
+            f"{record.name}: {error}",
+            got=got,
+            wanted="a number that the dtype holds",
+            why="integers of this dtype end before it",
+            fix="x.long(), or x.float()",
+            code="E14",
+        )
     if isinstance(error, TypeError):
-        return DTypeError(f"{record.name}: {error}", got=got, code="E14")
-    return ShapeError(f"{record.name}: {error}", got=got, code="E03")
+        booleans = any(getattr(value, "dtype", None) == bool for value in values)
+        fix = "x.float() first; for masks a & b, a | b, a ^ b and ~a" if booleans else ""
+        return DTypeError(f"{record.name}: {error}", got=got, wanted="a dtype that the operation is defined for", fix=fix, code="E14")
+    call = ", ".join(f"{name}={value!r}" for name, value in params.items())
+    wanted = RULES.get(record.name, "shapes that fit each other, see the documentation of " + record.name)
+    return ShapeError(f"{record.name}: {error}", got=f"{got}; {call}" if call else got, wanted=wanted, code="E03")
+
+
+RULES = {
+    "broadcast_to": "for each axis, counted from the right, the same length or 1 in x",
+    "einsum": "one length for each letter, in all inputs that have it",
+    "index_update": "a value that broadcasts to x[key]",
+    "scatter_add": "values that broadcast to the places they are added to",
+}
 
 
 def broadcast_clash(a: tuple[int, ...], b: tuple[int, ...]) -> int | None:
