@@ -6,6 +6,7 @@ a float tensor becomes that float (never silently float64), and a 0-d tensor or 
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ bool_ = np.dtype("bool")
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-NAMES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "half", "float", "double", "short", "int", "long")
+NAMES = tuple("float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 half float double short int long".split())
 
 _default = [float32]
 
@@ -69,7 +70,7 @@ def _scalar_dtype(value: Any) -> np.dtype[Any]:
     """The dtype that a Python number stands for."""
     if isinstance(value, bool):
         return bool_
-    return get_default_dtype() if type(value).__name__ == "float" else int64
+    return get_default_dtype() if isinstance(value, builtins.float) else int64
 
 
 def result_type(*operands: Any) -> np.dtype[Any]:
@@ -88,12 +89,12 @@ def result_type(*operands: Any) -> np.dtype[Any]:
         known = levels[level]
         levels[level] = dtype if known is None else promote(known, dtype)
     result: np.dtype[Any] | None = None
-    for level in levels:
-        if level is None:
+    for candidate in levels:
+        if candidate is None:
             continue
         if result is None:
-            result = level
-        elif _RANK[level.kind] > _RANK[result.kind]:
-            result = promote(result, level)
+            result = candidate
+        elif _RANK[candidate.kind] > _RANK[result.kind]:
+            result = promote(result, candidate)
     assert result is not None, "result_type needs an operand"
     return result

@@ -17,7 +17,7 @@ from gradus.ops.operators import Operators
 from gradus.primitive import REGISTRY
 
 
-class Size(tuple):  # type: ignore[type-arg]
+class Size(tuple):
     """A shape: a tuple that prints as PyTorch's does and counts its elements.
 
     >>> Size((2, 3)), Size((2, 3)).numel()
@@ -77,9 +77,11 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
         array = _from_python(data, dtype)
     if array.dtype.kind not in "fiub":
         raise DTypeError(
-            f"a tensor cannot hold {array.dtype}", got=f"{type(data).__name__} of dtype {array.dtype}", wanted="numbers or booleans",
+            f"a tensor cannot hold {array.dtype}",
+            got=f"{type(data).__name__} of dtype {array.dtype}",
+            wanted="numbers or booleans",
             why="the values are text, objects, complex numbers or rows of several lengths",
-        )  # fmt: skip
+        )
     # Big-endian arrays compute slowly and match no dtype name.
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
@@ -88,7 +90,9 @@ def _from_python(data: Any, dtype: Any) -> np.ndarray:
     try:
         array = np.array(_unwrap(data), dtype=dtype)
     except ValueError as error:
-        raise DTypeError("rows of several lengths make no tensor", got=str(error), wanted="a rectangular nest of lists", code="E39") from None
+        raise DTypeError(
+            "rows of several lengths make no tensor", got=str(error), wanted="a rectangular nest of lists", code="E39"
+        ) from None
     holds_numpy = isinstance(data, (list, tuple)) and _first_leaf_dtype(data) == np.float64
     if dtype is None and array.dtype == np.float64 and not holds_numpy:
         return array.astype(dtypes.get_default_dtype())
@@ -143,7 +147,11 @@ class Tensor(Operators):
             record = REGISTRY.get(name)
             if record is None or record.function is None:
                 raise AttributeError(f"Tensor has no attribute {name!r}")
-            return record.function.__get__(self) if hasattr(record.function, "__get__") else lambda *args, **kwargs: record.function(self, *args, **kwargs)
+            return (
+                record.function.__get__(self)
+                if hasattr(record.function, "__get__")
+                else lambda *args, **kwargs: record.function(self, *args, **kwargs)
+            )
 
     # What it is.
 
@@ -186,7 +194,9 @@ class Tensor(Operators):
     def grad(self, gradient: Tensor | None) -> None:
         if gradient is not None:
             if not isinstance(gradient, Tensor):
-                raise GradError("a gradient is a Tensor or None", got=type(gradient).__name__, wanted="a Tensor", fix="x.grad = gradus.tensor(…)")
+                raise GradError(
+                    "a gradient is a Tensor or None", got=type(gradient).__name__, wanted="a Tensor", fix="x.grad = gradus.tensor(…)"
+                )
             if gradient.shape != self.shape:
                 raise GradError("a gradient has the shape of its tensor", got=f"{tuple(gradient.shape)}", wanted=f"{tuple(self.shape)}")
         self._grad = gradient
@@ -204,9 +214,13 @@ class Tensor(Operators):
         """Ask for derivatives with respect to this tensor (or stop asking), in place."""
         if requires_grad and self.value.dtype.kind != "f":
             raise GradError(
-                "only Tensors of floating point dtype can require gradients", got=f"dtype {self.dtype}", wanted="float32 or float64",
-                why="a function of integers has no derivative", fix="x.float().requires_grad_()", code="E21",
-            )  # fmt: skip
+                "only Tensors of floating point dtype can require gradients",
+                got=f"dtype {self.dtype}",
+                wanted="float32 or float64",
+                why="a function of integers has no derivative",
+                fix="x.float().requires_grad_()",
+                code="E21",
+            )
         if not requires_grad and self.node is not None:
             raise GradError("only leaves can stop requiring gradients", got=f"the output of {self.node}", fix="x.detach()", code="E21")
         self.requires_grad = requires_grad
@@ -218,9 +232,13 @@ class Tensor(Operators):
         """The array itself, sharing memory; refused where the gradient would get lost."""
         if self.requires_grad:
             raise GradError(
-                "Can't call numpy() on Tensor that requires grad", got=f"a tensor of shape {tuple(self.shape)} in a graph", wanted="a tensor outside the graph",
-                why="NumPy does not record derivatives: the gradient would stop here silently", fix="x.detach().numpy()", code="E21",
-            )  # fmt: skip
+                "Can't call numpy() on Tensor that requires grad",
+                got=f"a tensor of shape {tuple(self.shape)} in a graph",
+                wanted="a tensor outside the graph",
+                why="NumPy does not record derivatives: the gradient would stop here silently",
+                fix="x.detach().numpy()",
+                code="E21",
+            )
         return _concrete(self.value, "numpy()")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -232,7 +250,12 @@ class Tensor(Operators):
     def item(self) -> Any:
         """The one element as a Python number."""
         if self.value.size != 1:
-            raise UsageError(f"a Tensor with {self.value.size} elements cannot be converted to Scalar", got=f"shape {tuple(self.shape)}", wanted="one element", code="E45")
+            raise UsageError(
+                f"a Tensor with {self.value.size} elements cannot be converted to Scalar",
+                got=f"shape {tuple(self.shape)}",
+                wanted="one element",
+                code="E45",
+            )
         return _concrete(self.value, "item()").item()
 
     def tolist(self) -> Any:
@@ -242,9 +265,14 @@ class Tensor(Operators):
     def __bool__(self) -> bool:
         if self.value.size != 1:
             raise UsageError(
-                "Boolean value of Tensor with more than one value is ambiguous" if self.value.size else "Boolean value of Tensor with no values is ambiguous",
-                got=f"shape {tuple(self.shape)}", wanted="one element", fix="(a == b).all()", code="E45",
-            )  # fmt: skip
+                "Boolean value of Tensor with more than one value is ambiguous"
+                if self.value.size
+                else "Boolean value of Tensor with no values is ambiguous",
+                got=f"shape {tuple(self.shape)}",
+                wanted="one element",
+                fix="(a == b).all()",
+                code="E45",
+            )
         return bool(_concrete(self.value, "bool()"))
 
     def __float__(self) -> float:

@@ -1,14 +1,13 @@
-"""PyTorch's spelling of everything that computes, and how its arguments differ from ``gradus.ops``: the second half of the table.
+"""PyTorch's spelling of what computes values, and how its arguments differ from ``gradus.ops``: the last part of the table.
 
-A decorated definition is one entry (:mod:`gradus.torch_table` holds the table and its first half). In-place forms (``add_``) are derived at the end.
+A decorated definition is one entry. :mod:`gradus.torch_table` holds the table, what a tensor is and how one is made;
+:mod:`gradus.torch_movement` what moves values. In-place forms (``add_``) are derived at the end.
 """
 
 from __future__ import annotations
 
-import builtins
 import math
-from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,9 @@ from gradus.errors import DTypeError, IndexRangeError, ShapeError, UsageError
 from gradus.fused.softmax import log_softmax, softmax
 from gradus.ops.reduction import normalize_axes
 from gradus.primitive import REGISTRY
-from gradus.tape import MODE, apply, binary_method, unary_method
+from gradus.tape import binary_method, unary_method
 from gradus.tensors import Tensor, wrap
+from gradus.torch_movement import ValuesIndices, axis_of, cat, check_ranks, nonzero, stack, with_an_axis
 from gradus.torch_table import (
     FUNCTIONS,
     METHODS,
@@ -29,7 +29,6 @@ from gradus.torch_table import (
     empty,
     function,
     method,
-    sizes_of,
     tensor,
     tensor_of,
     torch_keywords,
@@ -41,10 +40,11 @@ __all__ = ["FUNCTIONS", "METHODS", "cat", "clone", "empty", "install", "matmul",
 # Elementwise ops: every record, under its own name and PyTorch's.
 
 ALIASES = {
-    "add": ("add",), "subtract": ("subtract", "sub"), "multiply": ("multiply", "mul"), "divide": ("divide", "div", "true_divide"), "negative": ("negative", "neg"),
-    "abs": ("abs", "absolute"), "equal": ("eq",), "not_equal": ("not_equal", "ne"), "less": ("less", "lt"), "less_equal": ("less_equal", "le"),
-    "greater": ("greater", "gt"), "greater_equal": ("greater_equal", "ge"), "asin": ("asin", "arcsin"), "acos": ("acos", "arccos"), "atan": ("atan", "arctan"),
-    "atan2": ("atan2", "arctan2"), "asinh": ("asinh", "arcsinh"), "acosh": ("acosh", "arccosh"), "atanh": ("atanh", "arctanh"), "trunc": ("trunc", "fix"),
+    "add": ("add",), "subtract": ("subtract", "sub"), "multiply": ("multiply", "mul"), "divide": ("divide", "div", "true_divide"),
+    "negative": ("negative", "neg"), "abs": ("abs", "absolute"), "equal": ("eq",), "not_equal": ("not_equal", "ne"),
+    "less": ("less", "lt"), "less_equal": ("less_equal", "le"), "greater": ("greater", "gt"), "greater_equal": ("greater_equal", "ge"),
+    "asin": ("asin", "arcsin"), "acos": ("acos", "arccos"), "atan": ("atan", "arctan"), "atan2": ("atan2", "arctan2"),
+    "asinh": ("asinh", "arcsinh"), "acosh": ("acosh", "arccosh"), "atanh": ("atanh", "arctanh"), "trunc": ("trunc", "fix"),
     "cumulative_prod": (), "zero_safe_mul": (), "where": (), "clip": (), "astype": (),
 }  # fmt: skip
 
@@ -140,7 +140,9 @@ METHODS["where"] = lambda self, condition, other: where(condition, self, other)
 def _mask(condition: Any, name: str) -> Any:
     condition = tensor_of(condition)
     if condition.dtype.kind != "b":
-        raise DTypeError(f"{name} expected a boolean condition", got=f"dtype {condition.dtype}", wanted="bool", fix="condition != 0", code="E14")
+        raise DTypeError(
+            f"{name} expected a boolean condition", got=f"dtype {condition.dtype}", wanted="bool", fix="condition != 0", code="E14"
+        )
     return condition
 
 
@@ -182,7 +184,12 @@ def _axes(input: Any, dim: Any) -> Any:
         return None
     axes = normalize_axes(dim, input.ndim)
     if not isinstance(dim, int) and len(dim) != len(set(axes)) and (input.ndim or len(dim) > 1):
-        raise ShapeError("a dim appears multiple times in the list of dims", got=f"dims {tuple(dim)} for shape {tuple(input.shape)}", wanted="different axes", code="E03")
+        raise ShapeError(
+            "a dim appears multiple times in the list of dims",
+            got=f"dims {tuple(dim)} for shape {tuple(input.shape)}",
+            wanted="different axes",
+            code="E03",
+        )
     return (dim if isinstance(dim, int) else tuple(dim)) if input.ndim else None
 
 
@@ -191,15 +198,11 @@ def _summable(input: Any) -> Any:
     return ops.astype(input, np.int64) if input.dtype.kind == "u" else input
 
 
-def _axis(input: Any, dim: int) -> int:
-    """One axis of a tensor that has axes, counted from the front."""
-    return normalize_axes(dim, input.ndim)[0]
-
-
 def _floating(input: Any, name: str) -> None:
     if input.dtype.kind != "f":
         raise DTypeError(
-            f"{name}(): could not infer output dtype. Input dtype must be a floating point dtype. Got: {input.dtype}", got=f"{name} of {input.dtype}", wanted="float32 or float64",
+            f"{name}(): could not infer output dtype. Input dtype must be a floating point dtype. Got: {input.dtype}",
+            got=f"{name} of {input.dtype}", wanted="float32 or float64",
             why="the result of integers would be rounded, or would need a dtype that nobody chose", fix=f"x.float().{name}()", code="E14",
         )  # fmt: skip
 
@@ -214,7 +217,9 @@ def _reduction(op: Callable[..., Any]) -> Callable[..., Any]:
     return reduce
 
 
-sum, prod, all, any, logsumexp, count_nonzero = [both(_reduction(op)) for op in (ops.sum, ops.prod, ops.all, ops.any, ops.logsumexp, ops.count_nonzero)]
+sum, prod, all, any, logsumexp, count_nonzero = [
+    both(_reduction(op)) for op in (ops.sum, ops.prod, ops.all, ops.any, ops.logsumexp, ops.count_nonzero)
+]
 argmax, argmin = [both(_reduction(op)) for op in (ops.argmax, ops.argmin)]
 
 
@@ -263,9 +268,6 @@ def norm(input: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
     return ops.sum(size ** float(p), axis=dim, keepdims=keepdim) ** (1.0 / p)
 
 
-ValuesIndices = namedtuple("ValuesIndices", ["values", "indices"])
-
-
 def _extreme(best: Callable[..., Any], where_best: Callable[..., Any], pairwise: Callable[..., Any], name: str) -> Callable[..., Any]:
     def extreme(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
         if dim is None:
@@ -275,7 +277,7 @@ def _extreme(best: Callable[..., Any], where_best: Callable[..., Any], pairwise:
         if not input.ndim:
             normalize_axes(dim, 0)
             return ValuesIndices(best(input), where_best(input))
-        indices = where_best(input, axis=_axis(input, dim), keepdims=True)
+        indices = where_best(input, axis=axis_of(input, dim), keepdims=True)
         values = ops.take_along_axis(input, indices, axis=dim)
         return ValuesIndices(*[v if keepdim else ops.squeeze(v, axis=dim) for v in (values, indices)])
 
@@ -300,24 +302,18 @@ def amin(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return ops.min(input, axis=_axes(input, dim), keepdims=keepdim)
 
 
-def _with_an_axis(f: Callable[[Any], Any], input: Any) -> Any:
-    """``f`` of a tensor that has an axis; a 0-d tensor gets one for the time of the call."""
-    if input.ndim:
-        return f(input)
-    result = f(ops.reshape(input, (1,)))
-    return ValuesIndices(*[ops.reshape(part, ()) for part in result]) if isinstance(result, tuple) else ops.reshape(result, ())
-
-
 @both
 def cumsum(input: Any, dim: int) -> Any:
     """Running sums along ``dim``."""
-    return _with_an_axis(lambda x: ops.cumulative_sum(x, axis=_axis(x, dim)), _summable(input))
+    return with_an_axis(lambda x: ops.cumulative_sum(x, axis=axis_of(x, dim)), _summable(input))
 
 
 @both
 def cumprod(input: Any, dim: int) -> Any:
     """Running products along ``dim``."""
-    return _with_an_axis(lambda x: ops.moveaxis(ops.cumulative_prod(ops.moveaxis(x, _axis(x, dim), -1)), -1, _axis(x, dim)), _summable(input))
+    return with_an_axis(
+        lambda x: ops.moveaxis(ops.cumulative_prod(ops.moveaxis(x, axis_of(x, dim), -1)), -1, axis_of(x, dim)), _summable(input)
+    )
 
 
 @both
@@ -325,16 +321,16 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Tru
     """(values, indices) in order along ``dim``; always stable."""
 
     def ordered(x: Any) -> Any:
-        indices = ops.argsort(x, axis=_axis(x, dim), descending=descending)
+        indices = ops.argsort(x, axis=axis_of(x, dim), descending=descending)
         return ValuesIndices(ops.take_along_axis(x, indices, axis=dim), indices)
 
-    return _with_an_axis(ordered, input)
+    return with_an_axis(ordered, input)
 
 
 @both
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """Indices that sort along ``dim``."""
-    return _with_an_axis(lambda x: ops.argsort(x, axis=_axis(x, dim), descending=descending), input)
+    return with_an_axis(lambda x: ops.argsort(x, axis=axis_of(x, dim), descending=descending), input)
 
 
 @both
@@ -342,324 +338,19 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     """(values, indices) of the ``k`` largest (or smallest) along ``dim``, in order."""
 
     def best(x: Any) -> Any:
-        axis = _axis(x, dim)
+        axis = axis_of(x, dim)
         if not 0 <= k <= x.shape[axis]:
-            raise IndexRangeError("selected index k out of range", got=f"k = {k}, an axis of {x.shape[axis]} elements", wanted="0 <= k <= the length of the axis", code="E41")
+            raise IndexRangeError(
+                "selected index k out of range",
+                got=f"k = {k}, an axis of {x.shape[axis]} elements",
+                wanted="0 <= k <= the length of the axis",
+                code="E41",
+            )
         order = ops.argsort(x, axis=axis, descending=largest)
         indices = ops.getitem(order, key=(*(slice(None),) * axis, slice(0, k)))
         return ValuesIndices(ops.take_along_axis(x, indices, axis=axis), indices)
 
-    return _with_an_axis(best, input)
-
-
-# Shapes.
-
-
-def _apart(result: Any) -> Any:
-    """A fresh result with memory of its own, where NumPy gives a view and PyTorch a copy."""
-    if isinstance(result, Tensor) and type(result.value) is np.ndarray and result.value.base is not None:
-        result.value, result._base = np.array(result.value, order="C"), None
-    return result
-
-
-@method
-def reshape(self: Any, *shape: Any) -> Any:
-    """The same values under another shape; one length may be -1."""
-    return ops.reshape(self, sizes_of(shape))
-
-
-@method
-def view(self: Any, *shape: Any) -> Any:
-    """As reshape; with a dtype, the same bits read as another type is refused: use ``to``."""
-    if len(shape) == 1 and isinstance(shape[0], np.dtype):
-        raise UsageError("view(dtype) is not offered", wanted="a shape", fix="x.to(dtype)")
-    return ops.reshape(self, sizes_of(shape))
-
-
-FUNCTIONS["reshape"] = lambda input, shape: ops.reshape(input, shape)
-METHODS["reshape_as"] = METHODS["view_as"] = lambda self, other: ops.reshape(self, other.shape)
-
-
-@both
-def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
-    """Join the axes from ``start_dim`` to ``end_dim`` into one."""
-    ndim = builtins.max(input.ndim, 1)
-    for d in (start_dim, end_dim):
-        normalize_axes(d, ndim)
-    first, last = start_dim % ndim, end_dim % ndim
-    if first > last:
-        raise UsageError("flatten() has invalid args: start_dim cannot come after end_dim", got=f"{start_dim}, {end_dim}", wanted="start_dim <= end_dim", code="E03")
-    if not input.ndim:
-        return ops.reshape(input, (1,))
-    shape = input.shape
-    return ops.reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
-
-
-@both
-def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
-    """Split one axis into several."""
-    dim = _axis(input, dim)
-    return ops.reshape(input, (*input.shape[:dim], *ops.movement.complete_shape(sizes, (input.shape[dim],)), *input.shape[dim + 1 :]))
-
-
-@method
-def permute(self: Any, *dims: Any) -> Any:
-    """The axes in another order."""
-    axes = sizes_of(dims)
-    if len(axes) != self.ndim or len(normalize_axes(axes, self.ndim)) != len({d % self.ndim for d in axes} if self.ndim else ()):
-        raise ShapeError("permute names each axis once", got=f"dims {axes} for shape {tuple(self.shape)}", wanted=f"the numbers 0 … {self.ndim - 1} in some order", code="E03")
-    return ops.permute_dims(self, axes)
-
-
-FUNCTIONS["permute"] = lambda input, dims: permute(input, tuple(dims))
-
-
-@both
-def transpose(input: Any, dim0: int, dim1: int) -> Any:
-    """Two axes exchanged."""
-    normalize_axes((dim0, dim1), input.ndim)
-    axes = list(range(input.ndim))
-    if not axes:
-        return input
-    axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
-    return ops.permute_dims(input, axes)
-
-
-FUNCTIONS["swapaxes"] = METHODS["swapaxes"] = transpose
-
-
-@both
-def t(input: Any) -> Any:
-    """A matrix with its axes exchanged; vectors stay."""
-    if input.ndim > 2:
-        raise ShapeError("t() expects a tensor with <= 2 dimensions", got=f"{input.ndim} axes", wanted="a matrix", fix="x.mT or x.transpose(0, 1)", code="E03")
-    return ops.permute_dims(input, tuple(range(input.ndim))[::-1])
-
-
-METHODS["T"] = property(lambda self: ops.permute_dims(self, tuple(range(self.ndim))[::-1]))
-METHODS["mT"] = property(ops.matrix_transpose)
-
-
-@both
-def squeeze(input: Any, dim: Any = None) -> Any:
-    """Drop axes of length 1: all, or those named if their length is 1."""
-    dims = normalize_axes(dim, input.ndim)
-    return ops.reshape(input, tuple([n for k, n in enumerate(input.shape) if n != 1 or k not in dims]))
-
-
-@both
-def unsqueeze(input: Any, dim: int) -> Any:
-    """A new axis of length 1."""
-    return ops.expand_dims(input, axis=dim)
-
-
-@method
-def expand(self: Any, *sizes: Any) -> Any:
-    """Repeat axes of length 1 without copying (stride 0); -1 keeps a length."""
-    shape = sizes_of(sizes)
-    offset = len(shape) - self.ndim
-    if offset < 0 or -1 in shape[:offset]:
-        raise ShapeError(f"expand cannot make {list(shape)} of {list(self.shape)}", got=f"sizes {shape}", wanted="as many sizes as axes, or more in front; -1 for axes that exist", code="E03")
-    return ops.broadcast_to(self, tuple([self.shape[k - offset] if n == -1 else n for k, n in enumerate(shape)]))
-
-
-METHODS["expand_as"] = lambda self, other: expand(self, tuple(other.shape))
-FUNCTIONS["broadcast_to"] = METHODS["broadcast_to"] = lambda input, shape: expand(input, tuple(shape))
-
-
-@method
-def repeat(self: Any, *sizes: Any) -> Any:
-    """The whole tensor, copied so many times along each axis."""
-    times = sizes_of(sizes)
-    if len(times) < self.ndim:
-        raise ShapeError("repeat needs a number for each axis", got=f"{times} for shape {tuple(self.shape)}", wanted=f"at least {self.ndim} numbers", code="E03")
-    shape = (1,) * (len(times) - self.ndim) + tuple(self.shape)
-    paired = tuple([n for pair in zip(times, shape, strict=True) for n in pair])
-    spread = ops.broadcast_to(ops.reshape(self, tuple([n for m in shape for n in (1, m)])), paired)
-    return _apart(ops.reshape(spread, tuple([k * n for k, n in zip(times, shape, strict=True)])))
-
-
-@function
-def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
-    """Join along an existing axis."""
-    return ops.concat([tensor_of(x) for x in tensors], axis=dim if axis is None else axis)
-
-
-FUNCTIONS["concat"] = FUNCTIONS["concatenate"] = cat
-
-
-@function
-def stack(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
-    """Join along a new axis."""
-    return ops.stack([tensor_of(x) for x in tensors], axis=dim if axis is None else axis)
-
-
-@both
-def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> Any:
-    """Pieces of one size (the last may be smaller), or of the sizes listed."""
-    axis = _axis(input, dim)
-    n, sections = input.shape[axis], split_size_or_sections
-    sizes = [builtins.min(sections, n - start) for start in range(0, n, sections)] or [0] if isinstance(sections, int) else list(sections)
-    if builtins.sum(sizes) != n:
-        raise ShapeError(f"split expects sizes that sum to {n}", got=f"{sizes}", wanted=f"a total of {n} on axis {axis}", code="E03")
-    starts = np.cumsum([0, *sizes])
-    return tuple([ops.getitem(input, key=(*(slice(None),) * axis, slice(int(a), int(b)))) for a, b in zip(starts, starts[1:], strict=False)])
-
-
-@both
-def chunk(input: Any, chunks: int, dim: int = 0) -> Any:
-    """At most so many pieces of equal size (the last may be smaller)."""
-    if chunks < 1:
-        raise UsageError("chunk expects chunks to be greater than 0", got=str(chunks), wanted="1 or more", code="E29")
-    n = input.shape[_axis(input, dim)]
-    return split(input, -(-n // chunks) if n else [0] * chunks, dim)
-
-
-@both
-def unbind(input: Any, dim: int = 0) -> Any:
-    """The slices along an axis, without it."""
-    axis = _axis(input, dim)
-    return tuple([ops.getitem(input, key=(*(slice(None),) * axis, i)) for i in range(input.shape[axis])])
-
-
-@both
-def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
-    """Shift along axes; what leaves at the end comes back at the start."""
-    if dims is not None:
-        normalize_axes(dims, input.ndim)
-    return ops.roll(input, shifts, axis=dims)
-
-
-@both
-def flip(input: Any, *dims: Any) -> Any:
-    """The order along axes reversed."""
-    axes = sizes_of(dims)
-    if len({d % input.ndim for d in axes} if input.ndim else ()) != len(axes):
-        raise ShapeError("flip names an axis at most once", got=f"dims {axes} for shape {tuple(input.shape)}", wanted="different axes", code="E03")
-    return _apart(ops.flip(input, axis=axes))
-
-
-def _ranks(name: str, least: int, *matrices: Any, most: int | None = None) -> None:
-    """Raise unless every tensor has between ``least`` and ``most`` axes."""
-    for x in matrices:
-        if x.ndim < least or (most is not None and x.ndim > most):
-            wanted = f"{least} axes" if most == least else f"{least} axes or more"
-            raise ShapeError(f"{name} takes tensors of {wanted}", got=", ".join(str(tuple(x.shape)) for x in matrices), wanted=wanted, fix="a @ b takes any number of axes", code="E03")
-
-
-@both
-def tril(input: Any, diagonal: int = 0) -> Any:
-    """The part on and below a diagonal, zero elsewhere."""
-    _ranks("tril", 2, input)
-    return ops.tril(input, k=diagonal)
-
-
-@both
-def triu(input: Any, diagonal: int = 0) -> Any:
-    """The part on and above a diagonal, zero elsewhere."""
-    _ranks("triu", 2, input)
-    return ops.triu(input, k=diagonal)
-
-
-@both
-def movedim(input: Any, source: Any, destination: Any) -> Any:
-    """One axis, or several, moved to other places; the rest keep their order."""
-    sources, places = [[d % input.ndim for d in ((dim,) if isinstance(dim, int) else dim) if normalize_axes(d, input.ndim)] for dim in (source, destination)]
-    order = [k for k in range(input.ndim) if k not in sources]
-    for place, axis in builtins.sorted(zip(places, sources, strict=True)):
-        order.insert(place, axis)
-    return permute(input, order)
-
-
-@both
-def narrow(input: Any, dim: int, start: int, length: int) -> Any:
-    """``length`` slices from ``start`` along an axis."""
-    axis = _axis(input, dim)
-    n = input.shape[axis]
-    first = start + n if start < 0 else start
-    if length < 0 or not 0 <= first <= first + length <= n:
-        raise IndexRangeError(f"start ({start}) + length ({length}) exceeds dimension size ({n})", got=f"shape {tuple(input.shape)}, dim {dim}", wanted="a range inside the axis", code="E41")
-    return ops.getitem(input, key=(*(slice(None),) * axis, slice(first, first + length)))
-
-
-@both
-def diag(input: Any, diagonal: int = 0) -> Any:
-    """The diagonal of a matrix, or a matrix with this diagonal."""
-    _ranks("diag", 1, input, most=2)
-    if input.ndim == 2:
-        rows = np.arange(builtins.max(-diagonal, 0), builtins.min(input.shape[0], input.shape[1] - diagonal))
-        return ops.index(input, (rows, rows + diagonal))
-    n = input.shape[0] + builtins.abs(diagonal)
-    rows = np.arange(input.shape[0]) + builtins.max(-diagonal, 0)
-    static, arrays = ops.indexing.split_key((rows, rows + diagonal))
-    return ops.scatter_add(input, *arrays, shape=(n, n), key=static)
-
-
-# Reading and writing at indices.
-
-GETITEM = REGISTRY["getitem"]
-
-
-@method
-def __getitem__(self: Any, key: Any) -> Any:
-    """``x[key]`` with every form of key that NumPy and PyTorch know; a 0-d integer tensor counts as the integer, so that the result is a view."""
-    if key.__class__ is int or key.__class__ is slice:
-        return apply(GETITEM, (self,), {"key": (key,)})
-    if MODE.world is None:
-        key = tuple([_plain(item) for item in key]) if isinstance(key, tuple) else _plain(key)
-    return ops.index(self, key)
-
-
-def _plain(item: Any) -> Any:
-    return int(item) if isinstance(item, (Tensor, np.ndarray)) and not item.ndim and item.dtype.kind in "iu" else item
-
-
-@both
-def gather(input: Any, dim: int, index: Any) -> Any:
-    """``y[i, j] = x[i, index[i, j]]`` for dim 1, and so on."""
-    return _with_an_axis(lambda x: ops.take_along_axis(x, index if index.ndim else ops.reshape(index, (1,)), axis=_axis(x, dim)), input)
-
-
-@both
-def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
-    """``input`` with ``src`` added at the places that gather would read; a place named twice receives both."""
-    cut = ops.getitem(src, key=tuple([slice(0, n) for n in index.shape]))
-    return ops.scatter_add_along_axis(input, index, cut, axis=dim)
-
-
-@both
-def index_select(input: Any, dim: int, index: Any) -> Any:
-    """Slices along an axis in the order of ``index``."""
-    if index.ndim > 1:
-        raise ShapeError("index_select(): Index is supposed to be a vector", got=f"index of shape {tuple(index.shape)}", wanted="one axis", fix="x[index]", code="E03")
-    return ops.take(input, index if index.ndim else ops.reshape(index, (1,)), axis=_axis(input, dim))
-
-
-@both
-def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
-    """As gather, with indices broadcast against the other axes; of the flattened tensor when dim is None."""
-    if dim is None:
-        return ops.take_along_axis(ops.reshape(input, (-1,)), ops.reshape(indices, (-1,)), axis=0)
-    axis = _axis(input, dim)
-    others = np.broadcast_shapes(*[tuple(x.shape[:axis] + x.shape[axis + 1 :]) for x in (input, indices)])
-    wide, picked = [ops.broadcast_to(x, (*others[:axis], x.shape[axis], *others[axis:])) for x in (input, indices)]
-    return ops.take_along_axis(wide, picked, axis=axis)
-
-
-@both
-def masked_select(input: Any, mask: Any) -> Any:
-    """The elements where the mask holds, as a vector."""
-    shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))
-    return ops.index(ops.broadcast_to(input, shape), ops.broadcast_to(mask, shape))
-
-
-@both
-def nonzero(input: Any, as_tuple: bool = False) -> Any:
-    """The indices of elements that are not zero."""
-    found = np.atleast_1d(input.detach().numpy()).nonzero()
-    if not input.ndim and not as_tuple:
-        return wrap(np.zeros((len(found[0]), 0), np.int64))
-    return tuple([wrap(i) for i in found]) if as_tuple else wrap(np.stack(found, axis=1) if found else np.zeros((0, 0), np.int64))
+    return with_an_axis(best, input)
 
 
 # Products.
@@ -674,9 +365,15 @@ def matmul(input: Any, other: Any) -> Any:
 def _product(name: str, *ranks: int) -> Callable[..., Any]:
     def product(input: Any, other: Any) -> Any:
         for x, rank in zip((input, other), ranks, strict=True):
-            _ranks(name, rank, x, most=rank)
+            check_ranks(name, rank, x, most=rank)
         if name == "bmm" and input.shape[0] != other.shape[0]:
-            raise ShapeError("bmm needs batches of one size", got=f"{tuple(input.shape)} and {tuple(other.shape)}", wanted="equal first axes", fix="a @ b broadcasts them", code="E03")
+            raise ShapeError(
+                "bmm needs batches of one size",
+                got=f"{tuple(input.shape)} and {tuple(other.shape)}",
+                wanted="equal first axes",
+                fix="a @ b broadcasts them",
+                code="E03",
+            )
         return ops.matmul(input, other)
 
     product.__name__, product.__doc__ = name, f"matmul of tensors with {ranks[0]} and {ranks[1]} axes."
@@ -699,7 +396,7 @@ def inner(input: Any, other: Any) -> Any:
 @both
 def outer(input: Any, vec2: Any) -> Any:
     """All products of two vectors."""
-    _ranks("outer", 1, input, vec2, most=1)
+    check_ranks("outer", 1, input, vec2, most=1)
     return ops.expand_dims(input, axis=1) * ops.expand_dims(vec2, axis=0)
 
 
@@ -750,14 +447,14 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
 @both
 def unique(input: Any, return_counts: bool = False, return_inverse: bool = False) -> Any:
     """The distinct elements in order."""
-    found = np.unique(input.detach().numpy(), return_counts=return_counts, return_inverse=return_inverse)
+    found: Any = np.unique(input.detach().numpy(), return_counts=return_counts, return_inverse=return_inverse)  # type: ignore[call-overload]
     return tuple([wrap(x) for x in found]) if isinstance(found, tuple) else wrap(found)
 
 
 # In-place forms: the plain op, written into the tensor's own memory.
 
-IN_PLACE = """add sub mul div pow neg abs exp log sqrt tanh sigmoid relu clamp clamp_min clamp_max square reciprocal floor ceil round masked_fill
-lerp addcmul addcdiv scatter_add sin cos erf""".split()
+IN_PLACE = """add sub mul div pow neg abs exp log sqrt tanh sigmoid relu clamp clamp_min clamp_max square reciprocal floor ceil round
+masked_fill lerp addcmul addcdiv scatter_add sin cos erf""".split()
 
 
 def _in_place(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
@@ -781,10 +478,16 @@ def _fresh(self: Tensor, array: Any, name: str) -> Tensor:
     return inplace.write(self, wrap(np.asarray(array, self.value.dtype)), name)
 
 
-METHODS["fill_"] = lambda self, value: copy_(self, value) if isinstance(value, Tensor) else _fresh(self, np.full(self.value.shape, value, self.value.dtype), "fill_")
+METHODS["fill_"] = lambda self, value: (
+    copy_(self, value) if isinstance(value, Tensor) else _fresh(self, np.full(self.value.shape, value, self.value.dtype), "fill_")
+)
 METHODS["zero_"] = lambda self: _fresh(self, np.zeros(self.value.shape, self.value.dtype), "zero_")
-METHODS["uniform_"] = lambda self, a=0.0, b=1.0, generator=None: _fresh(self, a + (b - a) * random.uniform(self.value.shape, self.value.dtype, generator), "uniform_")
-METHODS["normal_"] = lambda self, mean=0.0, std=1.0, generator=None: _fresh(self, mean + std * random.normal(self.value.shape, self.value.dtype, generator), "normal_")
+METHODS["uniform_"] = lambda self, a=0.0, b=1.0, generator=None: _fresh(
+    self, a + (b - a) * random.uniform(self.value.shape, self.value.dtype, generator), "uniform_"
+)
+METHODS["normal_"] = lambda self, mean=0.0, std=1.0, generator=None: _fresh(
+    self, mean + std * random.normal(self.value.shape, self.value.dtype, generator), "normal_"
+)
 
 
 @method

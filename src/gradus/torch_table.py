@@ -1,7 +1,8 @@
-"""The table of PyTorch's names, and its first half: what a tensor is (dtype, memory, place in the graph) and how one is made.
+"""The table of PyTorch's names, and its first part: what a tensor is (dtype, memory, place in the graph) and how one is made.
 
-:func:`both` makes a definition a function of ``gradus`` and a method of Tensor, :func:`method` and :func:`function` one of the two. The second
-half of the table, everything that computes, is :mod:`gradus.torch_names`. ``dim``/``axis`` and ``keepdim``/``keepdims`` are both accepted.
+:func:`both` makes a definition a function of ``gradus`` and a method of Tensor, :func:`method` and :func:`function` one of them. The other
+parts are :mod:`gradus.torch_movement` (what moves values) and :mod:`gradus.torch_names` (what computes them). ``dim``/``axis`` and
+``keepdim``/``keepdims`` are both accepted.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ def method(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def both(f: Callable[..., Any]) -> Callable[..., Any]:
     """An entry that is both; it takes NumPy's keywords too."""
-    accepting = torch_keywords(f) if {"dim", "keepdim"} & set(f.__code__.co_varnames[: f.__code__.co_argcount + f.__code__.co_kwonlyargcount]) else f
+    accepting = (
+        torch_keywords(f)
+        if {"dim", "keepdim"} & set(f.__code__.co_varnames[: f.__code__.co_argcount + f.__code__.co_kwonlyargcount])
+        else f
+    )
     FUNCTIONS[f.__name__] = METHODS[f.__name__] = accepting
     return accepting
 
@@ -98,7 +103,9 @@ METHODS["is_contiguous"] = lambda self: bool(self.value.flags.c_contiguous)
 METHODS["data_ptr"] = lambda self: self.value.__array_interface__["data"][0]
 METHODS["size"] = lambda self, dim=None: self.shape if dim is None else self.value.shape[dim]
 METHODS["__setitem__"] = inplace.set_item
-METHODS["backward"] = lambda self, gradient=None, retain_graph=None, create_graph=False, inputs=None: autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+METHODS["backward"] = lambda self, gradient=None, retain_graph=None, create_graph=False, inputs=None: autograd.backward(
+    self, gradient, retain_graph, create_graph, inputs
+)
 METHODS["register_hook"] = autograd.register_hook
 METHODS["retain_grad"] = autograd.retain_grad
 FUNCTIONS["numel"] = lambda input: int(input.value.size)
@@ -121,7 +128,17 @@ def to(self: Any, *args: Any, dtype: Any = None, device: Any = None, copy: bool 
     return clone(result) if copy and result is self else result
 
 
-TYPE_NAMES = {"float64": "Double", "float32": "Float", "float16": "Half", "int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}
+TYPE_NAMES = {
+    "float64": "Double",
+    "float32": "Float",
+    "float16": "Half",
+    "int64": "Long",
+    "int32": "Int",
+    "int16": "Short",
+    "int8": "Char",
+    "uint8": "Byte",
+    "bool": "Bool",
+}
 TYPE_NAMES |= {name: name.upper() for name in ("uint16", "uint32", "uint64")}
 
 
@@ -138,7 +155,7 @@ def stride(self: Any, dim: int | None = None) -> Any:
     return strides if dim is None else strides[dim]
 
 
-class Storage(list):  # type: ignore[type-arg]
+class Storage(list):
     """The memory behind a tensor, element by element, as it lies."""
 
     def __init__(self, elements: Any, dtype: Any) -> None:
@@ -161,12 +178,14 @@ def storage(self: Any) -> Storage:
     return Storage(from_memory.ravel(order="K").tolist(), from_memory.dtype)
 
 
-
-
 @both
 def clone(input: Any) -> Any:
     """A copy in memory of its own, connected in the graph."""
-    return wrap(np.array(input.value, order="C")) if not input.requires_grad and isinstance(input.value, np.ndarray) else ops.multiply(input, 1)
+    return (
+        wrap(np.array(input.value, order="C"))
+        if not input.requires_grad and isinstance(input.value, np.ndarray)
+        else ops.multiply(input, 1)
+    )
 
 
 @method
@@ -185,7 +204,13 @@ def detach(input: Any) -> Any:
 def detach_(self: Any) -> Any:
     """Take this tensor out of its graph, in place."""
     if self._base is not None:
-        raise GradError("Can't detach views in-place", got=f"a view of shape {tuple(self.shape)}", wanted="a tensor with memory of its own", fix="v = v.detach()", code="E21")
+        raise GradError(
+            "Can't detach views in-place",
+            got=f"a view of shape {tuple(self.shape)}",
+            wanted="a tensor with memory of its own",
+            fix="v = v.detach()",
+            code="E21",
+        )
     self.node, self.requires_grad = None, False
     return self
 

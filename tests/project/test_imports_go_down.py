@@ -30,6 +30,7 @@ grad_mode tensor_hooks
 reverse function inplace
 autograd
 torch_table array_api
+torch_movement
 torch_names
 transforms
 io
