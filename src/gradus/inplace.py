@@ -1,8 +1,9 @@
 """Changing a tensor's memory: plain assignment, and in-place ops that take over the history of their result.
 
-``y.mul_(2)`` computes ``y * 2``, copies it into the memory of ``y`` and gives ``y`` the node of the product. Writing to a view writes to the
-tensor that owns the memory, so that one gets a node too: "what it was, with these places replaced". Whatever cannot keep the gradient
-right raises. That saved values were overwritten is found by the backward pass (:mod:`gradus.versions`).
+``y.mul_(2)`` computes ``y * 2``, copies it into the memory of ``y`` and gives ``y`` the node of the product. Writing to a view writes to
+the tensor that owns the memory, so that one gets a node too: "what it was, with these places replaced". Views taken before a write read
+their history from the owner again when they are used next. Whatever cannot keep the gradient right raises. That saved values were
+overwritten is found by the backward pass (:mod:`gradus.versions`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from gradus.tape import MODE
 from gradus.tensors import Tensor, wrap
 from gradus.versions import count_write, written_since
 from gradus.versions import owner as memory_of
-
 
 KINDS = {"b": 0, "u": 1, "i": 1, "f": 2}  # a result may be written to a dtype of its own kind or of a higher one
 
@@ -49,12 +49,21 @@ def write(tensor: Tensor, result: Tensor, name: str) -> Tensor:
         return _write_traced(tensor, result)
     if result.value.shape != tensor.value.shape:
         raise ShapeError(
-            f"output with shape {list(tensor.shape)} doesn't match the broadcast shape {list(result.shape)}", got=f"{name} on shape {tuple(tensor.shape)}",
-            wanted="a result of the same shape", why="memory cannot grow in place", fix=f"y = y {_PLAIN.get(name, '…')} other", code="E03",
-        )  # fmt: skip
+            f"output with shape {list(tensor.shape)} doesn't match the broadcast shape {list(result.shape)}",
+            got=f"{name} on shape {tuple(tensor.shape)}",
+            wanted="a result of the same shape",
+            why="memory cannot grow in place",
+            fix=f"y = y {_PLAIN.get(name, '…')} other",
+            code="E03",
+        )
     if result.value.dtype != tensor.value.dtype:
         if KINDS[result.value.dtype.kind] > KINDS[tensor.value.dtype.kind]:
-            raise DTypeError(f"result type {result.dtype} can't be cast to the desired output type {tensor.dtype}", got=f"{name} on {tensor.dtype}", fix="x = x.float()", code="E14")
+            raise DTypeError(
+                f"result type {result.dtype} can't be cast to the desired output type {tensor.dtype}",
+                got=f"{name} on {tensor.dtype}",
+                fix="x = x.float()",
+                code="E14",
+            )
         result = ops.astype(result, tensor.value.dtype)
     owner = _owner(tensor) if tensor._base is not None else tensor
     if owner is tensor:
@@ -91,39 +100,44 @@ def read_again(view: Tensor, places: np.ndarray | None = None) -> None:
     view.node, view.requires_grad = read.node, read.requires_grad
 
 
-def past_of(tensor: Tensor, others: tuple[Any, ...]) -> Tensor:
-    """What an in-place op computes from: the tensor, or, if the op will be recorded, a copy of it, because its derivative may need the value
-    that is about to be overwritten."""
+def past_of(tensor: Tensor, others: tuple[Any, ...], copied: bool = True) -> Tensor:
+    """What a recorded in-place op computes from: the tensor as it is now, its values ``copied`` if the derivative may need them later."""
     owner = _owner(tensor) if tensor._base is not None else tensor
     wanted = owner.requires_grad or tensor.requires_grad or any(isinstance(other, Tensor) and other.requires_grad for other in others)
     if MODE.world is not None or not MODE.grad_enabled or not wanted:
         return tensor
     if tensor._base is not None and owner.requires_grad and (tensor.node is None or written_since(tensor.value, tensor.node.order)):
         read_again(tensor)
-    past = wrap(np.array(tensor.value))
-    past.node, past.requires_grad = tensor.node, tensor.requires_grad
+    past = _history(tensor)
+    if copied:
+        past.value = np.array(past.value)
     return past
 
 
 def _constant_views(owner: Tensor, writer: Tensor) -> list[Tensor]:
-    """Living views of a constant that is about to get a history: they will share it. Found by asking the garbage collector, which is slow, so
-    only if the memory is known to have more users than the owner and the tensor that writes."""
+    """Living views of a constant that is about to get a history, which they will share.
+
+    The garbage collector knows them. Asking it is slow, so it is asked only if the memory has more users than the owner and the writer.
+    """
     root = memory_of(owner.value)
     users = sys.getrefcount(root) - 2 - (owner.value is root) - (writer is not owner)
     if users <= 0 and owner.value is root:
         return []
-    found: list[Tensor] = []
+    found: dict[int, Tensor] = {}
     bases = [owner]
     while bases:
         for holder in gc.get_referrers(bases.pop()):
             # The collector names the tensor itself, or the dictionary of its attributes.
-            holders = [holder] if isinstance(holder, Tensor) else gc.get_referrers(holder) if type(holder) is dict and "_base" in holder else []
-            for view in holders:
-                if isinstance(view, Tensor) and view is not writer and view._base is not None and view.node is None and _owner(view) is owner:
-                    if not any(view is known for known in found):
-                        found.append(view)
-                        bases.append(view)
-    return found
+            candidates = gc.get_referrers(holder) if type(holder) is dict and "_base" in holder else [holder]
+            for view in candidates:
+                if isinstance(view, Tensor) and view is not writer and id(view) not in found and _is_constant_view(view, owner):
+                    found[id(view)] = view
+                    bases.append(view)
+    return list(found.values())
+
+
+def _is_constant_view(view: Tensor, owner: Tensor) -> bool:
+    return view._base is not None and view.node is None and _owner(view) is owner
 
 
 def _refuse_shared_elements(tensor: Tensor, name: str) -> None:
@@ -131,9 +145,13 @@ def _refuse_shared_elements(tensor: Tensor, name: str) -> None:
     array = tensor.value
     if 0 in array.strides and array.size and any(stride == 0 and n > 1 for stride, n in zip(array.strides, array.shape, strict=True)):
         raise AliasError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory location", got=f"{name} on strides {array.strides}",
-            wanted="a tensor with memory for each element", why="expand repeats elements without copying them", fix="x = x.clone(); then write to it", code="E18",
-        )  # fmt: skip
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location",
+            got=f"{name} on strides {array.strides}",
+            wanted="a tensor with memory for each element",
+            why="expand repeats elements without copying them",
+            fix="x = x.clone(); then write to it",
+            code="E18",
+        )
 
 
 _PLAIN = {"add_": "+", "sub_": "-", "mul_": "*", "div_": "/", "__iadd__": "+", "__isub__": "-", "__imul__": "*", "__itruediv__": "/"}
@@ -142,7 +160,12 @@ _PLAIN = {"add_": "+", "sub_": "-", "mul_": "*", "div_": "/", "__iadd__": "+", "
 def _write_traced(tensor: Tensor, result: Tensor) -> Tensor:
     lifted = MODE.world.lift(tensor)
     if lifted is not tensor or tensor._base is not None:
-        raise AliasError("this trace cannot write to a tensor that it does not own", got=f"shape {tuple(tensor.shape)}", fix="y = y + 1 instead of y += 1", code="E18")
+        raise AliasError(
+            "this trace cannot write to a tensor that it does not own",
+            got=f"shape {tuple(tensor.shape)}",
+            fix="y = y + 1 instead of y += 1",
+            code="E18",
+        )
     value = ops.broadcast_to(result.value, tensor.value.shape) if result.value.shape != tensor.value.shape else result.value
     tensor.value = ops.astype(value, tensor.value.dtype) if value.dtype != tensor.value.dtype else value
     if MODE.grad_enabled and (tensor.requires_grad or result.requires_grad):
@@ -154,10 +177,13 @@ def _write_traced(tensor: Tensor, result: Tensor) -> Tensor:
 def _refuse_leaf(tensor: Tensor, name: str) -> None:
     if tensor.requires_grad and tensor.node is None:
         raise GradError(
-            "a leaf Variable that requires grad is being used in an in-place operation", got=f"{name} on a leaf of shape {tuple(tensor.shape)}",
-            wanted="a leaf that keeps the value its gradient is taken at", why="parameters are updated outside the graph",
-            fix=f"with gradus.no_grad(): w{'.' + name + '(…)' if not name.startswith('__') else ' ' + _PLAIN.get(name, '') + '= …'}", code="E20",
-        )  # fmt: skip
+            "a leaf Variable that requires grad is being used in an in-place operation",
+            got=f"{name} on a leaf of shape {tuple(tensor.shape)}",
+            wanted="a leaf that keeps the value its gradient is taken at",
+            why="parameters are updated outside the graph",
+            fix=f"with gradus.no_grad(): w{'.' + name + '(…)' if not name.startswith('__') else ' ' + _PLAIN.get(name, '') + '= …'}",
+            code="E20",
+        )
 
 
 def _owner(tensor: Tensor) -> Tensor:
@@ -172,9 +198,12 @@ def _places(view: Tensor, owner: Tensor) -> np.ndarray:
     base, array = owner.value, view.value
     if not base.flags.c_contiguous or base.dtype != array.dtype:
         raise AliasError(
-            "this view cannot be written to with its gradient kept", got=f"a view of strides {array.strides} on memory of strides {base.strides}",
-            wanted="a plain view of contiguous memory", fix="y = y.clone(); then write to it", code="E18",
-        )  # fmt: skip
+            "this view cannot be written to with its gradient kept",
+            got=f"a view of strides {array.strides} on memory of strides {base.strides}",
+            wanted="a plain view of contiguous memory",
+            fix="y = y.clone(); then write to it",
+            code="E18",
+        )
     start = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
     places = np.full(array.shape, start // base.itemsize, np.int64)
     for axis, (n, stride) in enumerate(zip(array.shape, array.strides, strict=True)):
@@ -212,7 +241,7 @@ def set_item(tensor: Tensor, key: Any, value: Any) -> None:
     owner = _owner(tensor) if tensor._base is not None else tensor
     recorded = MODE.grad_enabled and (tensor.requires_grad or value.requires_grad or owner.requires_grad)
     if recorded or MODE.world is not None:
-        past = past_of(tensor, (value,))
+        past = past_of(tensor, (value,), copied=False)
         cast = value if value.value.dtype == tensor.value.dtype else ops.astype(value, tensor.value.dtype)
         write(tensor, ops.index_update(past, cast, *arrays, key=static), "__setitem__")
         return
@@ -223,7 +252,10 @@ def set_item(tensor: Tensor, key: Any, value: Any) -> None:
         tensor.value[place] = value.value
     except ValueError as error:
         raise ShapeError(
-            f"x[key] = value: {error}", got=f"value of shape {tuple(value.shape)}, x of shape {tuple(tensor.shape)}", wanted="a value that broadcasts to x[key]", code="E03"
+            f"x[key] = value: {error}",
+            got=f"value of shape {tuple(value.shape)}, x of shape {tuple(tensor.shape)}",
+            wanted="a value that broadcasts to x[key]",
+            code="E03",
         ) from None
     except IndexError as error:
         raise IndexRangeError(str(error), got=f"x of shape {tuple(tensor.shape)}", wanted="indices inside the axes", code="E41") from None

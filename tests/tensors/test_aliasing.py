@@ -1,4 +1,4 @@
-"""Memory seen under several names and written in place: the gradient is PyTorch's, or an error says why there is none. Never silently another.
+"""Memory seen under several names and written in place: the gradient is PyTorch's, or an error says why there is none.
 
 A scenario is a function of the library and of a leaf ``x`` of shape (2, 3) that gives a number. Where PyTorch refuses it, our answer, if
 there is one, is held against the numerical derivative.
@@ -652,10 +652,10 @@ def test_gradient_or_error(name: str) -> None:
         wanted = None
     try:
         got = gradient_in(gradus, f)
-    except GradusError as error:
-        assert wanted is None or name in REFUSED, f"PyTorch finds {wanted}, we refuse: {error}"
-        assert error.what
-        return
+    except GradusError:
+        if wanted is None or name in REFUSED:
+            return
+        raise
     assert name not in REFUSED, "no longer refused"
     if wanted is not None:
         np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-10)
@@ -665,3 +665,14 @@ def test_gradient_or_error(name: str) -> None:
 
 def test_corpus_is_large() -> None:
     assert len(SCENARIOS) >= 40
+
+
+def test_a_view_of_a_tensor_that_became_a_constant_has_lost_its_history_too():
+    x, w = gradus.tensor([1.0, 2.0, 3.0], requires_grad=True), gradus.tensor([2.0, 2.0], requires_grad=True)
+    y = x * 1
+    view = y[1:]
+    y.zero_()
+    view *= w
+    y.sum().backward()
+    assert not (x.grad is not None and x.grad.any())
+    assert w.grad.tolist() == [0.0, 0.0]

@@ -50,6 +50,11 @@ def _check_shapes(name: str, prediction: Any, target: Any) -> None:
     )
 
 
+def _stretches_to(shape: tuple[int, ...], wide: tuple[int, ...]) -> bool:
+    """Whether an array of ``shape`` broadcasts to ``wide`` and no further."""
+    return len(shape) <= len(wide) and all(n in (1, m) for n, m in zip(shape[::-1], wide[::-1], strict=False))
+
+
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """Mean of (input - target)².
 
@@ -95,6 +100,14 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
         pos_weight: factors of the positive term, one a class.
     """
     _check_shapes("binary_cross_entropy_with_logits", input, target)
+    for name, factors in (("weight", weight), ("pos_weight", pos_weight)):
+        if factors is not None and not _stretches_to(tuple(factors.shape), tuple(input.shape)):
+            raise ShapeError(
+                f"{name} would stretch the input",
+                got=f"{name} of shape {tuple(factors.shape)}, input of shape {tuple(input.shape)}",
+                wanted="a shape that broadcasts to the input's",
+                code="E07",
+            )
     target = ops.astype(target, input.dtype) if target.dtype.kind != "f" else target
     tail = ops.softplus(-input)
     loss = (1 - target) * input + (tail if pos_weight is None else (1 + (pos_weight - 1) * target) * tail)
@@ -155,7 +168,10 @@ def cross_entropy(
     tensor(0.6931)
     """
     _check_target(input, target)
+    _check_options(input, weight, label_smoothing)
     if target.dtype.kind == "f":
+        if ignore_index >= 0:
+            raise UsageError("cross_entropy cannot ignore a label where targets are probabilities", got=f"ignore_index={ignore_index}", code="E29")
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     if input.ndim == 2 and weight is None and not label_smoothing:
         counts = _counted(target, ignore_index, input.shape[1])
@@ -177,6 +193,19 @@ def _check_target(logits: Any, target: Any) -> None:
     fits = tuple(target.shape) == (shape if kind == "f" else (shape[:1] + shape[2:] if len(shape) > 1 else ()))
     if not fits or kind == "b":
         raise _target_error(logits, target)
+
+
+def _check_options(logits: Any, weight: Any, label_smoothing: float) -> None:
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise UsageError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}", wanted="0 <= label_smoothing <= 1", code="E29")
+    classes = logits.shape[_class_axis(logits)]
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise ShapeError(
+            "cross_entropy needs one weight a class",
+            got=f"weight of shape {tuple(weight.shape)}, logits of shape {tuple(logits.shape)}",
+            wanted=f"weight of shape ({classes},)",
+            code="E03",
+        )
 
 
 def _target_error(logits: Any, target: Any) -> ShapeError | DTypeError:
@@ -255,6 +284,7 @@ def nll_loss(
             fix="cross_entropy(logits, probabilities)",
             code="E08",
         )
+    _check_options(input, weight, label_smoothing)
     axis = _class_axis(input)
     classes = input.shape[axis]
     counts = _counted(target, ignore_index, classes)
@@ -288,6 +318,4 @@ def _soft_cross_entropy(x: Any, target: Any, weight: Any, reduction: str, label_
         target = target * (1 - label_smoothing) + label_smoothing / x.shape[axis]
     terms = -log_softmax(x, axis) * target
     loss = ops.sum(terms if weight is None else terms * _along(weight, axis, x.ndim), axis=axis)
-    if reduction == "mean":
-        return ops.sum(loss) / max(int(np.prod(loss.shape)), 1)
     return _reduced(loss, reduction)
