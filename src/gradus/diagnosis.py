@@ -44,7 +44,7 @@ def explain(record: Primitive, values: Any, params: Any, error: Exception) -> Ex
             code="E14",
         )
     if isinstance(error, TypeError):
-        booleans = any(getattr(value, "dtype", None) == bool for value in values)
+        booleans = any(hasattr(value, "dtype") and value.dtype.kind == "b" for value in values)
         fix = "x.float() first; for masks a & b, a | b, a ^ b and ~a" if booleans else ""
         return DTypeError(f"{record.name}: {error}", got=got, wanted="a dtype that the operation is defined for", fix=fix, code="E14")
     call = ", ".join(f"{name}={value!r}" for name, value in params.items())

@@ -91,9 +91,11 @@ class FunctionNode(Node):
             gradients = gradients[: len(self.parents)]
         if len(gradients) != len(self.parents):
             raise GradError(
-                f"{self.name} returned an incorrect number of gradients", got=f"{len(gradients)}", wanted=f"{len(self.parents)}, one for each argument of forward",
+                f"{self.name} returned an incorrect number of gradients",
+                got=f"{len(gradients)}",
+                wanted=f"{len(self.parents)}, one for each argument of forward",
                 fix="return None for arguments without a derivative",
-            )  # fmt: skip
+            )
         return [self._checked(i, gradient, create_graph) for i, gradient in enumerate(gradients)]
 
     def _checked(self, i: int, gradient: Any, create_graph: bool) -> Any:
@@ -188,23 +190,27 @@ class Function:
             return result
         node = FunctionNode(cls, context, args, tensors)
         for k, y in enumerate(tensors):
-            if y.value.dtype.kind == "f" and not any(y is out and id(raw) in context._not_differentiable for out, raw in zip(outputs, given, strict=True)):
+            if y.value.dtype.kind == "f" and not any(
+                y is out and id(raw) in context._not_differentiable for out, raw in zip(outputs, given, strict=True)
+            ):
                 y.node, y.requires_grad = (OutputNode(node, k) if len(tensors) > 1 else node), True
         context._saved = tuple([_hold(tensor, given, outputs, tensors, node) for tensor in context._saved])
         return outputs if several else outputs[0]
 
 
 def _own(y: Any, args: tuple[Any, ...]) -> Any:
-    """An output as a Tensor of its own: one that is an argument, or a view of it, is copied, so that a write to it cannot change the argument."""
+    """An output as a Tensor of its own: an argument, or a view of one, is copied, so that a write to it cannot change the argument."""
     if not isinstance(y, Tensor):
         return y
-    if type(y.value) is np.ndarray and any(isinstance(arg, Tensor) and type(arg.value) is np.ndarray and np.may_share_memory(y.value, arg.value) for arg in args):
+    if type(y.value) is np.ndarray and any(
+        isinstance(arg, Tensor) and type(arg.value) is np.ndarray and np.may_share_memory(y.value, arg.value) for arg in args
+    ):
         return wrap(np.array(y.value))
     return wrap(y.value)
 
 
 def _hold(tensor: Any, given: tuple[Any, ...], outputs: tuple[Any, ...], tensors: list[Tensor], node: FunctionNode) -> Any:
-    """A saved tensor, or for an output (which would make a reference cycle) a way to make it again from its value and the weakly held node."""
+    """A saved tensor; for an output, which would make a reference cycle, a way to make it again from its value and a weakly held node."""
     output = next((out for out, raw in zip(outputs, given, strict=True) if raw is tensor), None)
     if output is None or tensor is None:
         return tensor

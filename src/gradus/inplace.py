@@ -106,7 +106,8 @@ def past_of(tensor: Tensor, others: tuple[Any, ...], copied: bool = True) -> Ten
     wanted = owner.requires_grad or tensor.requires_grad or any(isinstance(other, Tensor) and other.requires_grad for other in others)
     if MODE.world is not None or not MODE.grad_enabled or not wanted:
         return tensor
-    if tensor._base is not None and owner.requires_grad and (tensor.node is None or written_since(tensor.value, tensor.node.order)):
+    stale = owner.requires_grad if tensor.node is None else written_since(tensor.value, tensor.node.order)
+    if owner is not tensor and stale:
         read_again(tensor)
     past = _history(tensor)
     if copied:

@@ -255,7 +255,7 @@ def _node(record: Primitive, args: tuple[Any, ...], values: Any, y: Any, params:
         (x,) = args
         if x._base is not None and x.node is not None and x.node.order < LATEST[0]:
             check_view(x)
-        saver = record.savers[0]
+        saver = record.savers[0] if x.requires_grad else None
         parents: Any = (x.node or x,) if saver is not None else (None,)
         saved: Any = (saver(values, y, params, 0),) if saver is not None else (None,)
     else:
@@ -266,7 +266,7 @@ def _node(record: Primitive, args: tuple[Any, ...], values: Any, y: Any, params:
                 saver = record.saver_of(i)
                 if arg._base is not None and arg.node is not None and arg.node.order < LATEST[0]:
                     check_view(arg)
-            if saver is None:
+            if saver is None or not arg.requires_grad:
                 parents.append(None)
                 saved.append(None)
             else:

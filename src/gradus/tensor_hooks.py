@@ -13,7 +13,6 @@ from gradus.errors import GradError
 from gradus.tensors import Tensor, wrap
 from gradus.versions import tick
 
-
 RETAIN = math.inf  # the place of retain_grad among the hooks of a node: after all others, whose result it keeps
 
 
@@ -43,7 +42,7 @@ class RemovableHandle:
 
 
 def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None], key: float | None = None) -> RemovableHandle:
-    """Call ``hook(gradient)`` when the gradient of this tensor is known; a returned tensor replaces it. Hooks run by rising ``key``, the oldest first."""
+    """Call ``hook(gradient)`` when the gradient of this tensor is known; a returned tensor replaces it. The oldest hook runs first."""
     if not tensor.requires_grad:
         raise GradError(
             "cannot register a hook on a tensor that doesn't require gradient",

@@ -68,7 +68,9 @@ def attempt(call: Callable[[], Any]) -> tuple[Any, Exception | None]:
         return None, error
 
 
-def agree(mine: Callable[..., Any], theirs: Callable[..., Any], arrays: Sequence[np.ndarray], what: str = "", lenient: bool = False) -> None:
+def agree(
+    mine: Callable[..., Any], theirs: Callable[..., Any], arrays: Sequence[np.ndarray], what: str = "", lenient: bool = False
+) -> None:
     """The same call in both libraries: equal results and gradients, or an error in both (in PyTorch alone when ``lenient``)."""
     ours = [gradus.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
     pytorch = [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
@@ -91,7 +93,9 @@ def agree(mine: Callable[..., Any], theirs: Callable[..., Any], arrays: Sequence
         # Where the derivative is zero everywhere (floor, zero_), PyTorch records it and Gradus gives a constant.
         assert getattr(a, "requires_grad", False) in (getattr(b, "requires_grad", False), False), f"{what}: requires_grad"
     if not any(a.requires_grad for a, _ in outputs):
-        attempt(lambda: torch.autograd.backward([b for _, b in outputs], [torch.ones_like(b) for _, b in outputs]))  # some have no derivative there either
+        attempt(
+            lambda: torch.autograd.backward([b for _, b in outputs], [torch.ones_like(b) for _, b in outputs])
+        )  # some have no derivative there either
         assert not any(b.grad is not None and b.grad.any() for b in pytorch), f"{what}: a gradient is missing"
         return
     rng = np.random.default_rng(1)

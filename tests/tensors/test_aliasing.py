@@ -382,6 +382,14 @@ def mask_assignment_of_values(T, x):
     return weighted(T, y * y)
 
 
+@scenario
+def view_of_what_became_a_constant(T, x):
+    y = x * 2
+    v = y[0]
+    y.zero_()
+    return weighted(T, v * x[1]) + weighted(T, v.exp())
+
+
 # Constants that receive a value of the graph.
 
 
@@ -667,7 +675,7 @@ def test_corpus_is_large() -> None:
     assert len(SCENARIOS) >= 40
 
 
-def test_a_view_of_a_tensor_that_became_a_constant_has_lost_its_history_too():
+def test_a_view_of_a_tensor_that_became_a_constant_has_lost_its_history_too() -> None:
     x, w = gradus.tensor([1.0, 2.0, 3.0], requires_grad=True), gradus.tensor([2.0, 2.0], requires_grad=True)
     y = x * 1
     view = y[1:]

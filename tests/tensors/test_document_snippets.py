@@ -1,4 +1,4 @@
-"""What the chapter "a neural net from the foundations" lets a person type, from element-wise arithmetic to einsum, with the printed results."""
+"""What the chapter "a neural net from the foundations" lets a person type, from element-wise arithmetic to einsum, with its results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ def test_elementwise_arithmetic() -> None:
     a, b = tensor([10.0, 6, -4]), tensor([2.0, 8, 7])
     assert repr(a + b) == "tensor([12., 14.,  3.])"
     assert repr(a < b) == "tensor([False,  True,  True])"
-    assert [(a - b).tolist(), (a * b).tolist(), (a > b).tolist(), (a == b).tolist()] == [[8, -2, -11], [20, 48, -28], [True, False, False], [False] * 3]
+    assert [(a - b).tolist(), (a * b).tolist(), (a > b).tolist(), (a == b).tolist()] == [
+        [8, -2, -11],
+        [20, 48, -28],
+        [True, False, False],
+        [False] * 3,
+    ]
     assert repr((a < b).all()) == "tensor(False)"
     assert repr((a == b).all()) == "tensor(False)"
     assert (a + b).mean().item() == 9.666666984558105
@@ -68,9 +73,13 @@ def test_matmul_five_ways() -> None:
 
 
 def test_shapes_that_do_not_match() -> None:
-    with pytest.raises(RuntimeError, match=r"The size of tensor a \(3\) must match the size of tensor b \(2\) at non-singleton dimension 0"):
+    with pytest.raises(
+        RuntimeError, match=r"The size of tensor a \(3\) must match the size of tensor b \(2\) at non-singleton dimension 0"
+    ):
         tensor([1.0, 2, 3]) + tensor([1.0, 2])
-    with pytest.raises(RuntimeError, match=r"The size of tensor a \(2\) must match the size of tensor b \(3\) at non-singleton dimension 1"):
+    with pytest.raises(
+        RuntimeError, match=r"The size of tensor a \(2\) must match the size of tensor b \(3\) at non-singleton dimension 1"
+    ):
         tensor([1.0, 2]) + tensor([[1.0, 2, 3], [4, 5, 6]])
 
 
@@ -119,7 +128,11 @@ def test_einsum() -> None:
 
 def test_initialisation_explodes_and_vanishes() -> None:
     x = torch.randn(200, 100)
-    for scale, test in ((1.0, lambda t: t.isnan().all()), (0.01, lambda t: (t == 0).all()), (0.1, lambda t: (t.std() > 0.3) & (t.std() < 2))):
+    for scale, test in (
+        (1.0, lambda t: t.isnan().all()),
+        (0.01, lambda t: (t == 0).all()),
+        (0.1, lambda t: (t.std() > 0.3) & (t.std() < 2)),
+    ):
         y = x
         for _ in range(50):
             y = y @ (torch.randn(100, 100) * scale)

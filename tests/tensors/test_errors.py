@@ -43,8 +43,18 @@ def under_no_grad() -> Any:
 
 # code, class, what the message says (pattern), the mistake.
 CASES: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
-    ("E03", ShapeError, r"tensor a \(3\) must match.*tensor b \(2\).*dimension 0[\s\S]*got: .*\(3,\) float32", lambda: gradus.ones(3) + gradus.ones(2)),
-    ("E03", ShapeError, r"tensor a \(3\).*tensor b \(2\).*dimension 1[\s\S]*fix: .*b\[:, None\]", lambda: gradus.ones(2, 3) * gradus.ones(2)),
+    (
+        "E03",
+        ShapeError,
+        r"tensor a \(3\) must match.*tensor b \(2\).*dimension 0[\s\S]*got: .*\(3,\) float32",
+        lambda: gradus.ones(3) + gradus.ones(2),
+    ),
+    (
+        "E03",
+        ShapeError,
+        r"tensor a \(3\).*tensor b \(2\).*dimension 1[\s\S]*fix: .*b\[:, None\]",
+        lambda: gradus.ones(2, 3) * gradus.ones(2),
+    ),
     ("E03", ShapeError, r"tensor a \(3\)", lambda: gradus.where(gradus.ones(2, 3) > 0, gradus.ones(2, 3), gradus.ones(2))),
     ("E03", ShapeError, r"cannot be multiplied \(2x3 and 2x3\)[\s\S]*fix: .*a @ b.mT", lambda: gradus.ones(2, 3) @ gradus.ones(2, 3)),
     ("E03", ShapeError, r"at least 1D", lambda: gradus.ones(3) @ gradus.tensor(1.0)),
@@ -53,7 +63,12 @@ CASES: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
     ("E03", ShapeError, r"must match except in dimension 0", lambda: gradus.cat([gradus.ones(2, 3), gradus.ones(2, 4)])),
     ("E03", ShapeError, r"equal size", lambda: gradus.stack([gradus.ones(2), gradus.ones(3)])),
     ("E03", ShapeError, r"broadcast", lambda: gradus.ones(2, 3).expand(4, 3)),
-    ("E03", ShapeError, r"output with shape \[3\] doesn't match the broadcast shape \[2, 3\]", lambda: gradus.ones(3).add_(gradus.ones(2, 3))),
+    (
+        "E03",
+        ShapeError,
+        r"output with shape \[3\] doesn't match the broadcast shape \[2, 3\]",
+        lambda: gradus.ones(3).add_(gradus.ones(2, 3)),
+    ),
     ("E03", ShapeError, r"could not broadcast|value", lambda: gradus.ones(2, 3).__setitem__(0, gradus.ones(2))),
     ("E03", ShapeError, r"einsum", lambda: gradus.einsum("ij,jk->ik", gradus.ones(2, 3), gradus.ones(2, 3))),
     ("E03", ShapeError, r"split", lambda: gradus.ones(6).split([1, 2])),
@@ -65,13 +80,23 @@ CASES: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
     ("E14", DTypeError, r"boolean", lambda: gradus.where(gradus.ones(2), 1.0, 0.0)),
     ("E14", DTypeError, r"numpy boolean|subtract", lambda: gradus.tensor([True]) - gradus.tensor([True])),
     ("E14", DTypeError, r"out of bounds for uint8", lambda: gradus.ones(2, dtype=gradus.uint8) * -1),
-    ("E18", AliasError, r"modified by an inplace operation: multiply[\s\S]*got: .*written at .*test_errors\.py:\d+ in saved_then_written"
-     r"[\s\S]*saved at .*test_errors\.py:\d+ in saved_then_written[\s\S]*fix: .*clone", saved_then_written),
+    (
+        "E18",
+        AliasError,
+        r"modified by an inplace operation: multiply[\s\S]*got: .*written at .*test_errors\.py:\d+ in saved_then_written"
+        r"[\s\S]*saved at .*test_errors\.py:\d+ in saved_then_written[\s\S]*fix: .*clone",
+        saved_then_written,
+    ),
     ("E18", AliasError, r"more than one element[\s\S]*clone", lambda: gradus.ones(3, 1).expand(3, 2).add_(1)),
     ("E20", GradError, r"a leaf Variable that requires grad[\s\S]*fix: .*no_grad", lambda: leaf(3).add_(1)),
     ("E20", GradError, r"a leaf Variable", lambda: leaf(3).__setitem__(0, 1.0)),
     ("E20", GradError, r"a leaf Variable", lambda: leaf(3)[0].zero_()),
-    ("E21", GradError, r"implicitly created only for scalar outputs[\s\S]*got: .*\(3,\)[\s\S]*fix: .*loss\.mean\(\)\.backward\(\)", lambda: (leaf(3) * 2).backward()),
+    (
+        "E21",
+        GradError,
+        r"implicitly created only for scalar outputs[\s\S]*got: .*\(3,\)[\s\S]*fix: .*loss\.mean\(\)\.backward\(\)",
+        lambda: (leaf(3) * 2).backward(),
+    ),
     ("E21", GradError, r"does not require grad[\s\S]*why: .*detach", lambda: gradus.ones(3).sum().backward()),
     ("E21", GradError, r"does not require grad[\s\S]*detach", lambda: leaf(3).detach().sum().backward()),
     ("E21", GradError, r"does not require grad[\s\S]*no_grad", under_no_grad),
@@ -91,7 +116,7 @@ CASES: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
     ("E45", UsageError, r"Boolean value.*ambiguous[\s\S]*fix: .*all\(\)", lambda: bool(gradus.ones(3) == 1)),
     ("E45", UsageError, r"3 elements cannot be converted", lambda: gradus.ones(3).item()),
     ("E45", UsageError, r"Boolean value of Tensor with no values", lambda: bool(gradus.ones(0))),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("code, kind, pattern, mistake", CASES, ids=[f"{code}-{number}" for number, (code, *_) in enumerate(CASES)])
@@ -122,10 +147,19 @@ def test_the_errors_are_those_that_pytorch_code_catches() -> None:
         gradus.arange(3).mean()
 
 
-@pytest.mark.parametrize("call", [
-    lambda: gradus.ones(2, 3).sum(dim=2), lambda: gradus.ones(2, 3).sum(5), lambda: gradus.ones(2, 3).mean(-3), lambda: gradus.ones(2).unsqueeze(4),
-    lambda: gradus.ones(2, 3).transpose(0, 2), lambda: gradus.softmax(gradus.ones(2), 1), lambda: gradus.cat([gradus.ones(2)], 1), lambda: gradus.ones(2, 3).sort(2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: gradus.ones(2, 3).sum(dim=2),
+        lambda: gradus.ones(2, 3).sum(5),
+        lambda: gradus.ones(2, 3).mean(-3),
+        lambda: gradus.ones(2).unsqueeze(4),
+        lambda: gradus.ones(2, 3).transpose(0, 2),
+        lambda: gradus.softmax(gradus.ones(2), 1),
+        lambda: gradus.cat([gradus.ones(2)], 1),
+        lambda: gradus.ones(2, 3).sort(2),
+    ],
+)
 def test_a_dim_out_of_range_is_an_index_error(call: Callable[[], Any]) -> None:
     with pytest.raises(IndexError, match=r"Dimension out of range \(expected to be in range of \[-\d, \d\], but got"):
         call()

@@ -87,7 +87,13 @@ KEYS: dict[str, Callable[[Any], Any]] = {
 }
 # PyTorch takes a list of lists for a tuple of lists (and warns that it will not for ever), and two ellipses for one.
 NUMPYS_WAY = {"list of lists", "two ellipses"}
-REPEATED = {"list of lists", "tensor", "tensor in a tuple", "tensor of rank 2", "ellipsis and tensor"}  # what a write leaves there is undefined
+REPEATED = {
+    "list of lists",
+    "tensor",
+    "tensor in a tuple",
+    "tensor of rank 2",
+    "ellipsis and tensor",
+}  # what a write leaves there is undefined
 
 
 @pytest.mark.parametrize("name", [name for name in KEYS if name not in NUMPYS_WAY])
@@ -103,7 +109,7 @@ VALUES: dict[str, Callable[..., Any]] = {
     "full": lambda T, like, v: v.reshape(-1)[: like.numel()].reshape(tuple(like.shape)),
     "extra axes": lambda T, like, v: v.reshape(-1)[: like.numel()].reshape((1, 1, *like.shape)),
     "misfit": lambda T, like, v: v.reshape(-1)[:9].reshape(3, 3),
-}  # fmt: skip
+}
 
 
 def written(T: Any, name: str, value: str, x: Any, v: Any) -> Any:
@@ -117,7 +123,13 @@ def written(T: Any, name: str, value: str, x: Any, v: Any) -> Any:
 def test_write(name: str, agree: Any) -> None:
     """Into a tensor of the graph, a value of the graph: both gradients."""
     for value in VALUES:
-        agree(lambda x, v: written(gradus, name, value, x, v), lambda x, v: written(torch, name, value, x, v), [X, np.sin(X)], f"[{name}] = {value}", value == "misfit")
+        agree(
+            lambda x, v, value=value: written(gradus, name, value, x, v),
+            lambda x, v, value=value: written(torch, name, value, x, v),
+            [X, np.sin(X)],
+            f"[{name}] = {value}",
+            value == "misfit",
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in KEYS if name not in REPEATED | NUMPYS_WAY])
@@ -128,7 +140,9 @@ def test_write_of_constants(name: str, agree: Any) -> None:
         def call(T: Any, x: Any, v: Any) -> Any:
             return written(T, name, "full", x.detach(), v.detach())
 
-        agree(lambda x, v: call(gradus, x, v), lambda x, v: call(torch, x, v), arrays, f"{a}[{name}] = {b}", lenient=True)  # PyTorch casts at some keys only
+        agree(
+            lambda x, v: call(gradus, x, v), lambda x, v: call(torch, x, v), arrays, f"{a}[{name}] = {b}", lenient=True
+        )  # PyTorch casts at some keys only
 
 
 @pytest.mark.parametrize("name", ["tensor", "tensor in a tuple", "ellipsis and tensor"])

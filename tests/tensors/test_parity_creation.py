@@ -78,7 +78,7 @@ CREATED: dict[str, Callable[[Any], Any]] = {
     "from_numpy of a list": lambda T: T.from_numpy([1, 2]),
     "integers that require gradients": lambda T: T.tensor([1, 2], requires_grad=True),
     "negative size": lambda T: T.zeros(-2),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CREATED)
@@ -128,7 +128,7 @@ LISTS: dict[str, tuple[list[np.ndarray], Callable[..., Any]]] = {
     "sum of a list": ([A, B], lambda T, a, b: sum([a, b])),
     "zip": ([A, B], lambda T, a, b: T.stack([(x * y).sum() for x, y in zip(a, b)])),
     "unpacking": ([A], lambda T, a: (lambda first, second: first * second)(*a)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -137,11 +137,21 @@ def test_lists_of_tensors(name: str, agree: Any) -> None:
     agree(lambda *x: f(gradus, *x), lambda *x: f(torch, *x), arrays, name)
 
 
-@pytest.mark.parametrize("call", [
-    lambda T: T.rand(500, 20), lambda T: T.randn(500, 20), lambda T: T.randn((500, 20), dtype=T.float64), lambda T: T.randint(3, 9, (500, 20)),
-    lambda T: T.randint(9, (10000,)), lambda T: T.rand_like(T.zeros(500, 20)), lambda T: T.randn_like(T.zeros(500, 20)), lambda T: T.randperm(10000),
-    lambda T: T.empty(500, 20).uniform_(-1, 3), lambda T: T.empty(500, 20).normal_(2, 0.5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda T: T.rand(500, 20),
+        lambda T: T.randn(500, 20),
+        lambda T: T.randn((500, 20), dtype=T.float64),
+        lambda T: T.randint(3, 9, (500, 20)),
+        lambda T: T.randint(9, (10000,)),
+        lambda T: T.rand_like(T.zeros(500, 20)),
+        lambda T: T.randn_like(T.zeros(500, 20)),
+        lambda T: T.randperm(10000),
+        lambda T: T.empty(500, 20).uniform_(-1, 3),
+        lambda T: T.empty(500, 20).normal_(2, 0.5),
+    ],
+)
 def test_random_tensors_have_pytorchs_shape_dtype_and_moments(call: Callable[[Any], Any]) -> None:
     gradus.manual_seed(3)
     mine, again, theirs = call(gradus), call(gradus), call(torch)

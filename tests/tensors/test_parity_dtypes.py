@@ -32,7 +32,7 @@ OPS = {
     "in place div": lambda T, a, b: a.clone().div_(b),
     "copy_": lambda T, a, b: a.clone().copy_(b),
     "lerp": lambda T, a, b: a.lerp(b, 0.5),
-}  # fmt: skip
+}
 TENSOR_ONLY = {"maximum", "atan2", "logical_and", "stack", "copy_", "lerp"}
 # bool - bool raises in both; PyTorch raises for tensor - True and for some bool or float16 functions too, where an answer is harmless.
 # It also has its own mind about float16 rounding of pow and about lerp, which wants one dtype.
@@ -57,7 +57,9 @@ def test_pairs_of_tensors(name: str, agree: Any) -> None:
                     def call(T: Any, a: str = a, b: str = b, fa: str = fa, fb: str = fb) -> Any:
                         return OPS[name](T, operand(T, a, fa), operand(T, b, fb))
 
-                    agree(lambda call=call: call(gradus), lambda call=call: call(torch), [], f"{name}({a} {fa}, {b} {fb})", name in PERMITTED)
+                    agree(
+                        lambda call=call: call(gradus), lambda call=call: call(torch), [], f"{name}({a} {fa}, {b} {fb})", name in PERMITTED
+                    )
 
 
 @pytest.mark.parametrize("name", [name for name in OPS if name not in TENSOR_ONLY])
@@ -73,7 +75,13 @@ def test_tensors_and_numbers(name: str, agree: Any) -> None:
                         x = operand(T, dtype, form)
                         return OPS[name](T, *((number, x) if swapped else (x, number)))
 
-                    agree(lambda call=call: call(gradus), lambda call=call: call(torch), [], f"{name}({dtype} {form}, {number}, {swapped})", name in PERMITTED)
+                    agree(
+                        lambda call=call: call(gradus),
+                        lambda call=call: call(torch),
+                        [],
+                        f"{name}({dtype} {form}, {number}, {swapped})",
+                        name in PERMITTED,
+                    )
 
 
 @pytest.mark.parametrize("a", ["float64", "float32", "int64", "bool"])
@@ -85,10 +93,24 @@ def test_products_take_mixtures(a: str, b: str) -> None:
     np.testing.assert_array_equal(y.numpy(), np.full((2, 2), True if a == b == "bool" else 3))
 
 
-@pytest.mark.parametrize("number", [np.float64(0.5), np.float32(0.5), np.int64(2), np.sqrt(2.0), np.bool_(True)], ids=lambda n: type(n).__name__)
+@pytest.mark.parametrize(
+    "number", [np.float64(0.5), np.float32(0.5), np.int64(2), np.sqrt(2.0), np.bool_(True)], ids=lambda n: type(n).__name__
+)
 def test_numpy_numbers_bring_no_float64(number: Any) -> None:
     x = gradus.ones(3, requires_grad=True)
-    for y in (x * number, number * x, x + number, number + x, x - number, number - x, x / number, number / x, x**number, x.clamp(min=number), x.lerp(x, number)):
+    for y in (
+        x * number,
+        number * x,
+        x + number,
+        number + x,
+        x - number,
+        number - x,
+        x / number,
+        number / x,
+        x**number,
+        x.clamp(min=number),
+        x.lerp(x, number),
+    ):
         assert isinstance(y, gradus.Tensor)
         assert y.dtype == gradus.float32
         assert y.requires_grad
@@ -103,7 +125,22 @@ def test_numpy_numbers_bring_no_float64(number: Any) -> None:
 
 def test_arrays_and_tensors_meet_in_tensors() -> None:
     array, x = np.ones((2, 3), "float32"), gradus.ones(3, requires_grad=True)
-    for y in (array * x, x * array, array + x, array - x, x - array, array / x, x / array, array**x, array @ x, x @ array.T, array < x, x < array, array == x, array % x):
+    for y in (
+        array * x,
+        x * array,
+        array + x,
+        array - x,
+        x - array,
+        array / x,
+        x / array,
+        array**x,
+        array @ x,
+        x @ array.T,
+        array < x,
+        x < array,
+        array == x,
+        array % x,
+    ):
         assert isinstance(y, gradus.Tensor), y
         assert y.dtype in (gradus.float32, gradus.bool)
     (array * x).sum().backward()
@@ -132,7 +169,9 @@ def test_default_dtype_can_be_changed() -> None:
     assert gradus.get_default_dtype() == gradus.float32
     gradus.set_default_dtype(gradus.float64)
     try:
-        assert gradus.tensor([1.5]).dtype == gradus.zeros(2).dtype == gradus.rand(2).dtype == (gradus.tensor([1]) / 2).dtype == gradus.float64
+        assert (
+            gradus.tensor([1.5]).dtype == gradus.zeros(2).dtype == gradus.rand(2).dtype == (gradus.tensor([1]) / 2).dtype == gradus.float64
+        )
     finally:
         gradus.set_default_dtype(gradus.float32)
     with pytest.raises(TypeError):

@@ -14,24 +14,63 @@ import gradus
 
 RNG = np.random.default_rng(5)
 ARRAYS: dict[str, Any] = {
-    "0-d": np.float32(1.5), "0-d whole": np.float32(3), "0-d int": np.int64(7), "0-d bool": np.bool_(True), "0-d float64": np.float64(0.1),
-    "floats": np.array([1.0, 2.5, -3.25], "f4"), "whole": np.array([1.0, 2.0, -3.0], "f4"), "whole and large": np.array([1.0, 20.0, 300.0], "f4"),
-    "matrix": np.array([[1.0, 2.5], [0.0, -1.0]], "f4"), "cube": RNG.standard_normal((2, 3, 4)).astype("f4"), "four axes": RNG.standard_normal((2, 2, 2, 2)).astype("f4"),
-    "small": np.array([1e-5, 1.0], "f4"), "all small": np.array([1e-5, 2e-5], "f4"), "large": np.array([1e9, 1.0], "f4"), "ratio": np.array([1.0, 2000.5], "f4"),
-    "ratio of whole": np.array([1.0, 2000.0], "f4"), "ratio 1000": np.array([1.0, 1000.0], "f4"), "huge whole": np.array([1e9, 2e9], "f4"),
-    "zeros": np.zeros(3, "f4"), "minus zero": np.array([-0.0, 0.0, 1.0], "f4"), "minus zero and half": np.array([-0.0, 0.5], "f4"),
-    "nan": np.array([np.nan, 1.0, 2.5], "f4"), "inf": np.array([np.inf, -np.inf, 1.0], "f4"), "only nan": np.array([np.nan, np.nan], "f4"),
-    "inf and fractions": np.array([np.inf, 0.1234567, -np.inf], "f4"), "nan and zeros": np.array([np.nan, 0.0], "f4"), "nan and large": np.array([np.nan, 1e10, 0.5], "f4"),
-    "float64": np.array([1.0, 2.5]), "float16": np.array([1.0, 2.5], "f2"), "ints": np.array([1, 20, -300]), "int32": np.array([1, 2], "i4"), "uint8": np.array([1, 200], "u1"),
-    "int matrix": np.arange(6).reshape(2, 3) - 2, "bools": np.array([[True, False], [False, False]]), "bool vector": np.array([True, True]),
-    "empty": np.zeros(0, "f4"), "empty ints": np.zeros(0, "i8"), "empty matrix": np.zeros((0, 3), "f4"), "empty matrix of ints": np.zeros((2, 0), "i8"),
-    "empty float64": np.zeros((2, 0, 3)), "one": np.array([1.0], "f4"), "one in three axes": np.array([[[1.5]]], "f4"),
-    "long": np.linspace(-1, 1, 50).astype("f4"), "long ints": np.arange(200), "long bools": np.arange(60) % 3 == 0, "long rows": RNG.standard_normal((3, 30)).astype("f4"),
-    "summarised vector": np.arange(2000.0).astype("f4"), "summarised ints": np.arange(1001), "at the threshold": np.arange(1000),
-    "summarised matrix": RNG.standard_normal((50, 40)).astype("f4"), "summarised cube": RNG.standard_normal((20, 3, 40)).astype("f4"),
-    "summarised thin": RNG.standard_normal((500, 3)).astype("f4"), "summarised wide": RNG.standard_normal((3, 500)), "summarised bools": RNG.random((40, 40)) > 0.5,
-    "summarised with large middle": np.where(np.arange(2000) == 1000, 1e12, 1.5).astype("f4"), "summarised four axes": RNG.standard_normal((10, 2, 10, 10)).astype("f4"),
-}  # fmt: skip
+    "0-d": np.float32(1.5),
+    "0-d whole": np.float32(3),
+    "0-d int": np.int64(7),
+    "0-d bool": np.bool_(True),
+    "0-d float64": np.float64(0.1),
+    "floats": np.array([1.0, 2.5, -3.25], "f4"),
+    "whole": np.array([1.0, 2.0, -3.0], "f4"),
+    "whole and large": np.array([1.0, 20.0, 300.0], "f4"),
+    "matrix": np.array([[1.0, 2.5], [0.0, -1.0]], "f4"),
+    "cube": RNG.standard_normal((2, 3, 4)).astype("f4"),
+    "four axes": RNG.standard_normal((2, 2, 2, 2)).astype("f4"),
+    "small": np.array([1e-5, 1.0], "f4"),
+    "all small": np.array([1e-5, 2e-5], "f4"),
+    "large": np.array([1e9, 1.0], "f4"),
+    "ratio": np.array([1.0, 2000.5], "f4"),
+    "ratio of whole": np.array([1.0, 2000.0], "f4"),
+    "ratio 1000": np.array([1.0, 1000.0], "f4"),
+    "huge whole": np.array([1e9, 2e9], "f4"),
+    "zeros": np.zeros(3, "f4"),
+    "minus zero": np.array([-0.0, 0.0, 1.0], "f4"),
+    "minus zero and half": np.array([-0.0, 0.5], "f4"),
+    "nan": np.array([np.nan, 1.0, 2.5], "f4"),
+    "inf": np.array([np.inf, -np.inf, 1.0], "f4"),
+    "only nan": np.array([np.nan, np.nan], "f4"),
+    "inf and fractions": np.array([np.inf, 0.1234567, -np.inf], "f4"),
+    "nan and zeros": np.array([np.nan, 0.0], "f4"),
+    "nan and large": np.array([np.nan, 1e10, 0.5], "f4"),
+    "float64": np.array([1.0, 2.5]),
+    "float16": np.array([1.0, 2.5], "f2"),
+    "ints": np.array([1, 20, -300]),
+    "int32": np.array([1, 2], "i4"),
+    "uint8": np.array([1, 200], "u1"),
+    "int matrix": np.arange(6).reshape(2, 3) - 2,
+    "bools": np.array([[True, False], [False, False]]),
+    "bool vector": np.array([True, True]),
+    "empty": np.zeros(0, "f4"),
+    "empty ints": np.zeros(0, "i8"),
+    "empty matrix": np.zeros((0, 3), "f4"),
+    "empty matrix of ints": np.zeros((2, 0), "i8"),
+    "empty float64": np.zeros((2, 0, 3)),
+    "one": np.array([1.0], "f4"),
+    "one in three axes": np.array([[[1.5]]], "f4"),
+    "long": np.linspace(-1, 1, 50).astype("f4"),
+    "long ints": np.arange(200),
+    "long bools": np.arange(60) % 3 == 0,
+    "long rows": RNG.standard_normal((3, 30)).astype("f4"),
+    "summarised vector": np.arange(2000.0).astype("f4"),
+    "summarised ints": np.arange(1001),
+    "at the threshold": np.arange(1000),
+    "summarised matrix": RNG.standard_normal((50, 40)).astype("f4"),
+    "summarised cube": RNG.standard_normal((20, 3, 40)).astype("f4"),
+    "summarised thin": RNG.standard_normal((500, 3)).astype("f4"),
+    "summarised wide": RNG.standard_normal((3, 500)),
+    "summarised bools": RNG.random((40, 40)) > 0.5,
+    "summarised with large middle": np.where(np.arange(2000) == 1000, 1e12, 1.5).astype("f4"),
+    "summarised four axes": RNG.standard_normal((10, 2, 10, 10)).astype("f4"),
+}
 
 
 @pytest.mark.parametrize("name", ARRAYS)
@@ -110,14 +149,14 @@ def test_containers() -> None:
     assert len(x) == 2
     assert 4 in x
     assert 9 not in x
-    first, second = x
+    _, second = x
     assert second.tolist() == [3, 4, 5]
     assert sum([a * b for a, b in zip(x[0], x[1])]).item() == 14
     assert sum(x).tolist() == [3, 5, 7]
     assert max(x[0]).item() == 2
     assert sorted(gradus.tensor([3.0, 1.0, 2.0]))[0].item() == 1
     assert {x: 1}[x] == 1
-    assert list(reversed(gradus.arange(3)))[0].item() == 2
+    assert next(reversed(gradus.arange(3))).item() == 2
     for call in (len, iter):
         with pytest.raises(TypeError):
             call(gradus.tensor(1))

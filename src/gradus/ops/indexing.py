@@ -90,7 +90,9 @@ def integers_first(static: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[tu
             basic.extend([slice(None)] * (array.ndim if array.dtype.kind == "b" else 1))
         else:
             basic.append(item)
-    return tuple(basic), tuple([item if item is INDEX_SLOT or item is Ellipsis else slice(None) for item in static if type(item) is not int])
+    return tuple(basic), tuple(
+        [item if item is INDEX_SLOT or item is Ellipsis else slice(None) for item in static if type(item) is not int]
+    )
 
 
 @primitive(
