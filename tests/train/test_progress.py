@@ -78,7 +78,14 @@ def test_the_moving_line_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(progress, "terminal_width", lambda stream: 200)
     stream = Terminal()
     written = run(stream, display=PlainTerminal(stream))
-    assert re.search(r"epoch 2/3  ━+─+  3/6  loss \d\.\d{4}  mae \d\.\d{4}  [\d,]+ samples/s  [\d.:]+( m?s)? left", written)
+    assert re.search(r"epoch 2/3  ━+─+  3/6  loss \d\.\d{4}  mae \d\.\d{4}  [\d.:]+( m?s)? left  [\d,]+ samples/s", written)
+
+
+def test_the_row_of_a_classifier_fits_in_80_columns() -> None:
+    names = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "samples_per_second", "seconds"]
+    row = dict.fromkeys(names, 0.123456) | {"epoch": 100, "lr": 3.15e-5, "samples_per_second": 1234567.0, "seconds": 3599.0}
+    cells = [f"{progress.cell(name, value, 100):>{progress.width(name)}}" for name, value in row.items()]
+    assert len("  ".join(cells)) < 80
 
 
 def test_rich_shows_the_same_rows() -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gradus.train.learner import Learner
 
 INTERVAL = 0.1  # seconds between two updates of the moving line: smooth to the eye, below 1 % of the time
-BAR_WIDTH = 20
+BAR_WIDTH = 14
 HEADINGS = {"samples_per_second": "samples/s", "seconds": "time"}
 
 
@@ -195,8 +195,8 @@ class Progress(Callback):
             "━" * filled + "─" * (BAR_WIDTH - filled),
             f"{done}/{of}" if learner.training else "validation",
             values,
+            f"{duration(max(left, 0.1))} left",  # before the speed: what does not fit in the terminal is cut off
             f"{self.samples / max(seconds, 1e-9):,.0f} samples/s",
-            f"{duration(max(left, 0.1))} left",
         ]
         return "  ".join(parts)
 
@@ -216,7 +216,8 @@ class Progress(Callback):
 
 
 def width(name: str) -> int:
-    return 7 if name in ("epoch", "seconds") else max(len(HEADINGS.get(name, name)), 8)
+    """Columns of a cell: the row of a classifier with validation fits in a terminal of 80."""
+    return {"epoch": 7, "seconds": 5}.get(name) or max(len(HEADINGS.get(name, name)), 8)
 
 
 def cell(name: str, value: float, epochs: int) -> str:
