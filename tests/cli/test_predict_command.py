@@ -149,6 +149,8 @@ def test_a_one_stays_narrow_and_centred() -> None:
     "name, content, complaint",
     [
         ("gone.png", None, "there is no picture"),
+        ("folder.png", "folder", "is a folder"),
+        ("text.npy", b"hello", "it is damaged, no .npy file, or holds Python objects"),
         ("text.png", b"hello", "cannot be read as a picture"),
         ("cut.png", "truncated", "cannot be read as a picture"),
         ("empty.npy", b"", "cannot be read as an array"),
@@ -168,6 +170,8 @@ def test_bad_pictures_end_in_one_sentence(
         path.write_bytes(content)
     elif isinstance(content, np.ndarray):
         np.save(path, content, allow_pickle=True)
+    elif content == "folder":
+        path.mkdir()
     elif content == "truncated":
         save(np.random.default_rng(0).random((60, 60)), path)
         path.write_bytes(path.read_bytes()[:700])

@@ -214,7 +214,8 @@ def test_a_folder_of_other_things_is_never_written_to(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     "words, complaint",
     [
-        (["train", "cifar"], "cifar"),
+        (["train", "cifar"], "'cifar' is not one of"),
+        (["train", "--epochs", "0"], "fix: gradus train --help"),
         (["train", "--epochs", "0"], "epochs"),
         (["train", "--epochs", "many"], "--epochs"),
         (["train", "--hidden", "64,-3"], "--hidden takes positive whole numbers"),
@@ -241,6 +242,22 @@ def test_a_rate_that_is_too_high(capsys: pytest.CaptureFixture[str]) -> None:
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "learning rate" in error
+    assert error.endswith("fix: --lr 1e+29\n")
+    assert call("train", "--epochs", "1", "--out", "run") == 0  # the run that kept nothing does not stand in the way
+
+
+@pytest.mark.parametrize("failure, code, complaint", [(KeyboardInterrupt, 130, "stopped by Ctrl-C"), (MemoryError, 2, "not enough memory")])
+def test_an_end_outside_of_training_is_told(
+    failure: type[BaseException], code: int, complaint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise failure
+
+    monkeypatch.setitem(training_module.DATASETS, "mnist", fail)
+    assert call("train", "mnist", "--out", "run") == code
+    error = capsys.readouterr().err.strip()
+    assert error.startswith(f"gradus: {complaint}")
+    assert error.count("\n") == 0
 
 
 def test_a_data_set_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

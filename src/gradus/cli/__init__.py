@@ -21,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = complain(error.sentence())
     except OSError as error:
         code = complain(f"{error.filename or 'a file'}: {error.strerror or error}")
+    except MemoryError as error:
+        code = complain(f"not enough memory: {str(error) or 'the system has no more'}; fix: a smaller --hidden or --batch-size")
     except KeyboardInterrupt:
         code = 130
     raise SystemExit(code)

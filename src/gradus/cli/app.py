@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def execute(arguments: Sequence[str]) -> int:
     except typer.Abort:
         return 130
     except complaint as error:
-        raise UsageError(error.format_message().rstrip("."), fix="gradus --help", where="") from error
+        context = getattr(error, "ctx", None)
+        sentence = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's words, in some versions of typer
+        raise UsageError(sentence, fix=f"{context.command_path if context else 'gradus'} --help", where="") from error
 
 
 def make_app(typer: Any) -> Any:
@@ -122,7 +125,11 @@ def train_command(typer: Any) -> Any:
             label_smoothing=label_smoothing,
             seed=seed,
         )
-        return train(options, out, overwrite)
+        try:
+            return train(options, out, overwrite)
+        except KeyboardInterrupt:  # while data is read or pictures are drawn; typer would end in silence
+            print("gradus: stopped by Ctrl-C before all was done", file=sys.stderr)
+            return 130
 
     return command
 

@@ -43,6 +43,8 @@ def read_picture(path: Path) -> np.ndarray:
         DataError: no such file, not a picture, or an array of another shape or range.
         MissingExtraError: a PNG or JPEG, and Pillow is not installed.
     """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder", wanted="a PNG, JPEG or .npy file", where="")
     if not path.is_file():
         raise DataError(f"there is no picture {path}", where="")
     if path.suffix.lower() == ".npy":
@@ -68,8 +70,11 @@ def read_array(path: Path) -> np.ndarray:
     """A .npy file of shape (H, W), or (H, W, 3) in colour, with values in 0 … 1, 0 … 16 (8×8 digits) or 0 … 255."""
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except OSError as error:
         raise DataError(f"{path} cannot be read as an array", why=str(error), wanted="a .npy file of numbers", where="") from error
+    except (ValueError, EOFError) as error:  # NumPy's own words recommend to load pickles
+        why = "it is damaged, no .npy file, or holds Python objects"
+        raise DataError(f"{path} cannot be read as an array", why=why, wanted="a .npy file of numbers", where="") from error
     if (
         not isinstance(array, np.ndarray)
         or array.dtype.kind not in "buif"

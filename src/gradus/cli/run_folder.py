@@ -31,7 +31,7 @@ def open_folder(wanted: Path | None, dataset: str, model: str, overwrite: bool) 
                 f"{wanted} is not empty and holds no run of Gradus, so nothing is written there", fix="--out another folder", where=""
             )
         read_config(wanted)
-        if not overwrite:
+        if not overwrite and any(path.name != CONFIG for path in wanted.iterdir()):  # a run that kept nothing may be begun again
             raise UsageError(f"{wanted} holds an earlier run", fix="--overwrite to replace it, or --out another folder", where="")
         for name in FILES:
             (wanted / name).unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import gradus
 from gradus import data
 from gradus.cli.run_folder import open_folder, write_config
 from gradus.data import Normalizer
-from gradus.errors import MissingExtraError, UsageError
+from gradus.errors import MissingExtraError, NonFiniteError, UsageError
 from gradus.nn import CrossEntropyLoss
 from gradus.random import manual_seed
 from gradus.tensors import Tensor
@@ -118,7 +118,13 @@ def train(options: Options, out: Path | None, overwrite: bool) -> int:
     learner = make_learner(options, recipe, folder)
     announce(options, learner, len(x_train), len(x_test))
     schedule = None if options.schedule == "none" else options.schedule
-    history = learner.fit(x_train, y_train, epochs=options.epochs, batch_size=options.batch_size, validation=VALIDATION, schedule=schedule)
+    try:
+        history = learner.fit(
+            x_train, y_train, epochs=options.epochs, batch_size=options.batch_size, validation=VALIDATION, schedule=schedule
+        )
+    except NonFiniteError as error:
+        error.fix = f"--lr {options.lr / 10:g}"  # the callback that Python code would name has no option here
+        raise
     learner.save(folder)
     title = f"{options.dataset}, {options.model}, seed {options.seed}"
     if history.interrupted:
