@@ -173,6 +173,14 @@ def test_strings_are_labels(images) -> None:
     assert learner.score(images[2], np.array(["even", "odd"])[images[3] % 2]) > 0.9
 
 
+def test_one_example_without_rows_is_told_from_many() -> None:
+    learner = Learner(nn.Linear(4, 3), "cross_entropy", progress=False)
+    with pytest.raises(ShapeError, match="X must have rows") as caught:
+        learner.predict(np.zeros(4, np.float32))
+    assert "(4,)" in caught.value.got
+    assert learner.predict(np.zeros(4, np.float32)[None]).shape == (1,)
+
+
 def test_yes_or_no(images) -> None:
     y = (images[1] == 0).astype(np.int64)
     learner = quiet(nn.Sequential(nn.Flatten(), nn.Linear(64, 1), nn.Flatten(0)), "bce_with_logits", lr=0.02)
@@ -232,6 +240,7 @@ def planted(x: np.ndarray) -> np.ndarray:
         (lambda x, y: ([[1.0, 2.0], [3.0]], y[:2]), DataError, ["differ in shape", "row 1"]),
         (lambda x, y: (x, None), UsageError, ["Y is missing"]),
         (lambda x, y: (x, y + 1), LabelError, ["label 10", "labels start at 1", "Y - 1"]),
+        (lambda x, y: (x, y - 1), LabelError, ["label -1", "a label is negative", "Y + 1"]),
         (lambda x, y: (x, np.where(np.arange(100) == 41, -1, y)), LabelError, ["row 41", "negative"]),
         (lambda x, y: (x, np.where(np.arange(100) == 41, 12, y)), LabelError, ["label 12 in row 41", "13 outputs"]),
         (lambda x, y: (x, y.astype(np.float32)), GradusError, ["E08"]),

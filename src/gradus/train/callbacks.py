@@ -126,9 +126,10 @@ class LabelCheck(Callback):
         why = "the model's last layer is narrower than the number of classes"
         fix = f"a last layer with {found.high + 1} outputs, or other labels"
         if found.from_one:
-            why, fix = "the labels start at 1", f"{self.name} - 1"
+            why, fix = f"the labels start at {found.low}", f"{self.name} - {found.low}"
         elif found.low < 0:
             why = "a label is negative"
+            fix = f"{self.name} + {-found.low}, or leave those rows out"
         raise LabelError(
             f"{self.name} has a label that the model has no output for",
             got=f"label {found.label} in {found.place}; labels run from {found.low} to {found.high}",

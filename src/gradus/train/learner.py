@@ -14,7 +14,7 @@ import numpy as np
 
 from gradus.autograd import no_grad
 from gradus.data import LabelEncoder, Normalizer
-from gradus.errors import DataError, UsageError
+from gradus.errors import DataError, ShapeError, UsageError
 from gradus.nn import LoadReport, Module
 from gradus.optim import Optimizer
 from gradus.random import Generator, default_generator
@@ -362,7 +362,13 @@ class Learner:
         if self.task.probabilities is None:
             raise UsageError("a regression has no probabilities", wanted="the loss of a classifier", fix="predict(X)")
         with no_grad():
-            return self.task.probabilities(self.outputs(x, batch_size=batch_size)).numpy()
+            outputs = self.outputs(x, batch_size=batch_size)
+            if self.task.name == "classification" and outputs.ndim < 2:
+                got = f"X {np.shape(x)}, and so one row of outputs for all of it"
+                raise ShapeError(
+                    "X must have rows", got=got, wanted="X of shape (rows, …)", why="one example has no axis of rows", fix="X[None]"
+                )
+            return self.task.probabilities(outputs).numpy()
 
     def predict(self, x: Any, *, batch_size: int = PREDICTION_BATCH) -> np.ndarray:
         """Answers as scikit-learn gives them.
