@@ -182,6 +182,13 @@ def test_a_full_disk_is_told_as_such(collection: Callable, tmp_path: Path, monke
     assert os.listdir(tmp_path / "small") == []
 
 
+def test_an_address_that_gives_nothing_leaves_no_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DataError) as caught:
+        download.obtain(Collection("small", "Small set", ("http://127.0.0.1:9/",), FILES), tmp_path)
+    assert capsys.readouterr().err == ""
+    assert "b.gz is not there;\n" in caught.value.got
+
+
 def test_a_folder_that_cannot_be_made_is_told(collection: Callable, tmp_path: Path) -> None:
     (tmp_path / "small").write_text("a file in the way")
     with pytest.raises(DataError, match="cannot write"):

@@ -59,8 +59,9 @@ def test_what_is_no_state_dict_is_refused(thing: object, tmp_path: Path) -> None
 
 
 def test_nested_state_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="'optimizer' is a dict"):
+    with pytest.raises(CheckpointError, match="'optimizer' is a dict") as caught:
         gradus.save({"w": gradus.ones(1), "optimizer": {"lr": 0.1}}, tmp_path / "m")
+    assert "one file for each state dict" in caught.value.fix
     assert list(tmp_path.iterdir()) == []
 
 

@@ -82,7 +82,8 @@ def _missing(collection: Collection, place: str, problems: dict[str, str], tried
     sources = "".join(f"\n            {mirror}{name}" for name in problems for mirror in collection.mirrors[:1])
     return DataError(
         f"{collection.title} is not complete in {place}" + (", and could not be downloaded" if tried else ""),
-        got="; ".join(f"{name} {problem}" for name, problem in problems.items()) + "".join(f"\n            {attempt}" for attempt in tried),
+        got="; ".join(f"{name} {problem}" for name, problem in problems.items())
+        + "".join(f";\n            {attempt}" for attempt in tried),
         wanted=f"in the folder {place} the files {', '.join(problems)}",
         why="no connection to the internet, or a proxy in between ($https_proxy)" if tried else "",
         fix=f"download these elsewhere, and put them into {place} (or name the folder above {collection.folder}/ in ${VARIABLE}):{sources}",
@@ -179,6 +180,8 @@ class _PlainLine:
             self._show("\r", "")
 
     def close(self) -> None:
+        if not self.received:  # the address gave nothing, and the error says why
+            return
         self._show("\r" if self.terminal else "", "\n")
 
     def _show(self, before: str, after: str) -> None:

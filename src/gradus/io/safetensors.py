@@ -95,7 +95,13 @@ def _checked_name(path: AnyPath, name: object) -> str:
 def _packed(path: AnyPath, name: str, array: object) -> Array:
     """The array as the file holds it: little-endian, rows first, without gaps; a copy only where needed."""
     if not isinstance(array, (np.ndarray, np.generic)) or isinstance(array, np.ma.MaskedArray):
-        raise CheckpointError(f"cannot write {path}: {name!r} is a {type(array).__name__}", wanted="a NumPy array", code="E33")
+        raise CheckpointError(
+            f"cannot write {path}: {name!r} is a {type(array).__name__}",
+            wanted="a tensor or a NumPy array",
+            why="safetensors files hold tensors side by side: no nested dicts, no Python objects",
+            fix="one file for each state dict; strings and numbers as metadata={'epoch': '3'}",
+            code="E33",
+        )
     dtype = array.dtype.newbyteorder("<")
     if dtype not in header.NAMES:
         wanted = ", ".join(known.newbyteorder("=").name for known in header.NAMES)
