@@ -8,7 +8,7 @@ A rule is ``lambda xp, g, ...: gradient``: the namespace, the cotangent, then wh
 ==================  =====================================================
 an input's name     that input (``x``; ``a``, ``b``)
 ``y``               the output
-a parameter's name  that keyword of the call (``axis``)
+a parameter's name  that keyword of the call (``axis``); ``params``: all of them
 ``<input>_shape``   the input's shape, without keeping the input alive
 ``xs_shapes``, i    in variadic ops: all shapes, and the input's position
 ==================  =====================================================
@@ -61,7 +61,7 @@ class Primitive:
         name: Array API spelling; the key of the registry.
         forward: ``forward(xp, *inputs, **params)``, or the name of the namespace's function.
         rules: one derivative rule per input (None: no derivative), or a single rule for all inputs of a variadic op.
-        family: "elementwise", "reduction", "movement", "indexing", "contraction", "creation" or "random".
+        family: "elementwise", "reduction", "movement", "indexing", "contraction", "random" or "fused".
         inputs: names of the inputs; ``*xs`` for a variadic op.
         params: names of the keyword parameters.
         forward_mode: how forward mode is derived: "diagonal" (the rule itself, elementwise ops), "linear" (the op applied to the
@@ -136,6 +136,8 @@ class Primitive:
             return lambda values, y, params, i: (y,)
         if names == ("x_shape",) and plain[0] == "x":
             return lambda values, y, params, i: (values[0].shape,)
+        if names == ("x_shape", "params") and plain[0] == "x":
+            return lambda values, y, params, i: (values[0].shape, params)
         if len(names) == 1 and names[0] in self.inputs:
             k = plain.index(names[0])
             return lambda values, y, params, i: (values[k],)
@@ -157,6 +159,8 @@ class Primitive:
             return lambda values, y, params, i: y
         if name == "i":
             return lambda values, y, params, i: i
+        if name == "params":
+            return lambda values, y, params, i: params
         if name in self.params:
             return lambda values, y, params, i: params[name]
         plain = [item.lstrip("*") for item in self.inputs]
@@ -293,16 +297,18 @@ def _with_axes_kept(rule: Callable[..., Any]) -> Rule:
     names = Rule(rule).names
     kept = tuple(k for k, name in enumerate(names) if name == "y")
 
-    def expanded(xp: Any, g: Any, x_shape: tuple[int, ...], axis: Any, keepdims: bool, *saved: Any) -> Any:
-        if not keepdims and x_shape and (axis is not None or kept):
-            axes = normalize_axes(axis, len(x_shape))
+    def expanded(xp: Any, g: Any, x_shape: tuple[int, ...], params: dict[str, Any], *saved: Any) -> Any:
+        if not params["keepdims"] and x_shape and (params["axis"] is not None or kept):
+            axes = normalize_axes(params["axis"], len(x_shape))
             shape = tuple([1 if k in axes else n for k, n in enumerate(x_shape)])
             g = xp.reshape(g, shape)
             if kept:
                 saved = tuple([xp.reshape(s, shape) if k in kept else s for k, s in enumerate(saved)])
         return rule(xp, g, *saved)
 
-    return Rule(expanded, ("x_shape", "axis", "keepdims", *names))
+    if names == ("x_shape",):  # as of sum: nothing to save but what is needed here
+        return Rule(lambda xp, g, x_shape, params: expanded(xp, g, x_shape, params, x_shape), ("x_shape", "params"))
+    return Rule(expanded, ("x_shape", "params", *names))
 
 
 def reduction(
@@ -335,12 +341,13 @@ def reduction(
         domains=(domain,),
         doc=doc,
     )
-    defaults = tuple(extra)
 
     def op(x: Any, /, axis: Any = None, keepdims: bool = False, **more: Any) -> Any:
-        call = {"axis": tuple(axis) if isinstance(axis, list) else axis, "keepdims": keepdims, **extra, **more}
-        if len(call) != 2 + len(defaults):
-            raise TypeError(f"{name}() takes axis, keepdims{''.join(', ' + d for d in defaults)}; got {', '.join(more)}")
+        call = {"axis": tuple(axis) if isinstance(axis, list) else axis, "keepdims": keepdims}
+        if extra or more:
+            call |= extra | more
+            if len(call) != 2 + len(extra):
+                raise TypeError(f"{name}() takes axis, keepdims{''.join(', ' + d for d in extra)}; got {', '.join(more)}")
         return bind(record, (x,), call)
 
     return _finish(record, op, "x, axis=None, keepdims=False" + "".join(f", {k}={v}" for k, v in extra.items()))

@@ -180,7 +180,9 @@ FUNCTIONS["softmax"] = METHODS["softmax"] = torch_keywords(softmax)
 
 def _axes(input: Any, dim: Any) -> Any:
     """``dim`` as the ops take it, checked: None for all axes (also for ``()``), and 0 or -1 of a 0-d tensor mean nothing."""
-    if dim is None or dim == () or dim == []:
+    if dim is None or (dim.__class__ is int and 0 <= dim < input.ndim):
+        return dim
+    if dim == () or dim == []:
         return None
     axes = normalize_axes(dim, input.ndim)
     if not isinstance(dim, int) and len(dim) != len(set(axes)) and (input.ndim or len(dim) > 1):
@@ -208,10 +210,14 @@ def _floating(input: Any, name: str) -> None:
 
 
 def _reduction(op: Callable[..., Any]) -> Callable[..., Any]:
+    widens = op in (ops.sum, ops.prod)
+
     def reduce(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-        if op in (ops.sum, ops.prod) and dtype is None:
+        if dtype is not None:
+            input = ops.astype(input, dtype)
+        elif widens:
             input = _summable(input)
-        return op(input if dtype is None else ops.astype(input, dtype), axis=_axes(input, dim), keepdims=keepdim)
+        return op(input, axis=_axes(input, dim), keepdims=keepdim)
 
     reduce.__name__, reduce.__doc__ = op.__name__, op.__doc__
     return reduce
@@ -265,7 +271,9 @@ def norm(input: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
         return (ops.max if p > 0 else ops.min)(size, axis=dim, keepdims=keepdim)
     if p == 0:
         return ops.sum(ops.astype(size != 0, input.dtype), axis=dim, keepdims=keepdim)
-    return ops.sum(size ** float(p), axis=dim, keepdims=keepdim) ** (1.0 / p)
+    total = ops.sum(size ** float(p), axis=dim, keepdims=keepdim)
+    root = total ** (1.0 / p)
+    return root if p < 0 else ops.where(total != 0, root, 0.0)  # whose derivative at 0 is 0
 
 
 def _extreme(best: Callable[..., Any], where_best: Callable[..., Any], pairwise: Callable[..., Any], name: str) -> Callable[..., Any]:
