@@ -21,7 +21,7 @@ def test_a_weight_is_one_number_a_class(loss, shape, reduction):
 
 @pytest.mark.parametrize("share", [-0.1, 1.2, math.nan])
 def test_label_smoothing_is_a_share(share):
-    with pytest.raises(UsageError, match="between 0.0 and 1.0"):
+    with pytest.raises(UsageError, match=r"between 0\.0 and 1\.0"):
         F.cross_entropy(LOGITS, LABELS, label_smoothing=share)
 
 

@@ -48,6 +48,7 @@ CONVENTIONS = {
     "0 ** b": (lambda b: gradus.tensor(0.0, dtype=gradus.float64) ** b, (2.0,), 0.0),
     "0 ** b at b = 0": (lambda b: gradus.tensor(0.0, dtype=gradus.float64) ** b, (0.0,), 0.0),
     "clamp at a bound that is a tensor": (lambda x, low: x.clamp(min=low), (1.0, 1.0), (1.0, 0.0)),
+    "3-norm at 0": (lambda x: x.norm(p=3), ([0.0, 0.0],), [0.0, 0.0]),
     "norm at 0": (lambda x: x.norm(), ([0.0, 0.0],), [0.0, 0.0]),
     # Infinity times 0 by the chain rule, as in PyTorch and JAX; norm() is the way to say it.
     "sqrt of a sum of squares at 0": (lambda x: (x * x).sum().sqrt(), ([0.0, 0.0],), [math.nan, math.nan]),
@@ -144,3 +145,8 @@ def test_the_package_silences_its_own_floating_point_and_nobody_elses():
         "except RuntimeWarning: print('heard')\n"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "heard\n"
+
+
+@pytest.mark.parametrize("f", [lambda x: x.std(), lambda x: x.norm(), lambda x: x.norm(p=3)], ids=["std", "norm", "3-norm"])
+def test_second_derivatives_at_the_tip_of_a_cone_are_zero(f):
+    assert not gradus.hessian(f)(gradus.zeros(3, dtype=gradus.float64)).any()

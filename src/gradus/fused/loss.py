@@ -171,7 +171,8 @@ def cross_entropy(
     _check_options(input, weight, label_smoothing)
     if target.dtype.kind == "f":
         if ignore_index >= 0:
-            raise UsageError("cross_entropy cannot ignore a label where targets are probabilities", got=f"ignore_index={ignore_index}", code="E29")
+            got = f"ignore_index={ignore_index}"
+            raise UsageError("cross_entropy cannot ignore a label where targets are probabilities", got=got, code="E29")
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     if input.ndim == 2 and weight is None and not label_smoothing:
         counts = _counted(target, ignore_index, input.shape[1])
@@ -197,7 +198,8 @@ def _check_target(logits: Any, target: Any) -> None:
 
 def _check_options(logits: Any, weight: Any, label_smoothing: float) -> None:
     if not 0.0 <= label_smoothing <= 1.0:
-        raise UsageError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}", wanted="0 <= label_smoothing <= 1", code="E29")
+        wanted = "0 <= label_smoothing <= 1"
+        raise UsageError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}", wanted=wanted, code="E29")
     classes = logits.shape[_class_axis(logits)]
     if weight is not None and tuple(weight.shape) != (classes,):
         raise ShapeError(

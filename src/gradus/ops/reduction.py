@@ -39,7 +39,12 @@ def _var(xp: Any, x: Any, *, axis: Any, keepdims: bool, correction: float) -> An
 
 def _std_rule(xp: Any, g: Any, x: Any, y: Any, axis: Any, correction: float) -> Any:
     # Where x equals the mean the derivative is 0, also for a constant x, whose y is 0.
-    return xp.zero_safe_mul(_centred(xp, x, axis), g / (y * builtins.max(count(x.shape, axis) - correction, 0)))
+    return _centred(xp, x, axis) * _over(xp, g, y * builtins.max(count(x.shape, axis) - correction, 0))
+
+
+def _over(xp: Any, g: Any, y: Any) -> Any:
+    """``g / y``, 0 where y is 0: at the tip of a cone the derivatives of all orders count as 0."""
+    return xp.where(xp.equal(y, 0), 0.0, g / y)
 
 
 def _finite(xp: Any, m: Any) -> Any:
@@ -123,7 +128,7 @@ std = reduction(
 )
 norm = reduction(
     "norm",
-    lambda xp, g, x, y: xp.zero_safe_mul(x, g / y),
+    lambda xp, g, x, y: x * _over(xp, g, y),
     lambda xp, x, *, axis, keepdims: xp.sqrt(xp.sum(x * x, axis=axis, keepdims=keepdims)),
     dtype_rule="floating",
     doc="The Euclidean norm; its derivative at 0 is 0.",
