@@ -17,22 +17,30 @@ RETAIN = math.inf  # the place of retain_grad among the hooks of a node: after a
 
 
 class RemovableHandle:
-    """Takes a hook away again; also a context manager.
+    """Enters a hook of a tensor or module into a table of them, and takes it away again; also a context manager that does so on leaving.
+
+    Args:
+        hooks: the table, by the key of each hook.
+        hook: what is entered.
+        key: its key; a fresh one when not given.
+        first: whether it stands before the hooks that are there.
 
     >>> hooks = {}; handle = RemovableHandle(hooks, print); len(hooks); handle.remove(); len(hooks)
     1
     0
     """
 
-    def __init__(self, hooks: dict[float, Any], hook: Callable[..., Any], key: float | None = None) -> None:
-        self.hooks, self.id = weakref.ref(hooks) if not isinstance(hooks, dict) else (lambda: hooks), tick() if key is None else key
+    def __init__(self, hooks: dict[float, Any], hook: Any, key: float | None = None, first: bool = False) -> None:
+        self.hooks, self.id = hooks, tick() if key is None else key
+        later = dict(hooks) if first else {}
+        for known in later:
+            del hooks[known]
         hooks[self.id] = hook
+        hooks.update(later)
 
     def remove(self) -> None:
-        """Forget the hook."""
-        hooks = self.hooks()
-        if hooks is not None:
-            hooks.pop(self.id, None)
+        """Forget the hook; a second call does nothing."""
+        self.hooks.pop(self.id, None)
 
     def __enter__(self) -> RemovableHandle:
         return self

@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
-
-_numbers = itertools.count()
-
-
-class RemovableHandle:
-    """Takes a hook away again; also a context manager that does so on leaving.
-
-    >>> table = {}
-    >>> handle = RemovableHandle(table, print)
-    >>> handle.remove(); table
-    {}
-    """
-
-    def __init__(self, table: dict[int, Any], hook: Any, first: bool = False) -> None:
-        self.table, self.number = table, next(_numbers)
-        if first:
-            later = dict(table)
-            table.clear()
-            table[self.number] = hook
-            table.update(later)
-        else:
-            table[self.number] = hook
-
-    def remove(self) -> None:
-        """Take the hook away; a second call does nothing."""
-        self.table.pop(self.number, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
 
 
 class Hooks:
     """The hooks of one module. A module has none until the first is registered, so that calls without hooks stay cheap."""
 
     def __init__(self) -> None:
-        self.before: dict[int, tuple[Callable[..., Any], bool]] = {}
-        self.after: dict[int, tuple[Callable[..., Any], bool]] = {}
+        self.before: dict[float, tuple[Callable[..., Any], bool]] = {}
+        self.after: dict[float, tuple[Callable[..., Any], bool]] = {}
 
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Hooks before, ``forward``, hooks after. A hook that returns something other than None replaces the input or output."""

@@ -13,10 +13,11 @@ import numpy as np
 from gradus import dtypes
 from gradus.autograd import no_grad
 from gradus.errors import PACKAGE_FOLDER, GradusError, UsageError
-from gradus.nn.hooks import Hooks, RemovableHandle
+from gradus.nn.hooks import Hooks
 from gradus.nn.state import LoadReport, load_into, state_of
 from gradus.nn.summary import Summary, summarise
 from gradus.nn.tree import MODULE, Tree
+from gradus.tensor_hooks import RemovableHandle
 from gradus.tensors import Tensor, device
 
 
@@ -76,7 +77,7 @@ class Module(Tree):
             with_kwargs: call it as ``hook(module, args, kwargs, output)``.
         """
         self._hooks = self._hooks or Hooks()
-        return RemovableHandle(self._hooks.after, (hook, with_kwargs), prepend)
+        return RemovableHandle(self._hooks.after, (hook, with_kwargs), first=prepend)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
         """Before each call run ``hook(module, args)``; a result other than None replaces the inputs.
@@ -87,7 +88,7 @@ class Module(Tree):
             with_kwargs: call it as ``hook(module, args, kwargs)``; it then returns ``(args, kwargs)``.
         """
         self._hooks = self._hooks or Hooks()
-        return RemovableHandle(self._hooks.before, (hook, with_kwargs), prepend)
+        return RemovableHandle(self._hooks.before, (hook, with_kwargs), first=prepend)
 
     # Changes to the whole tree.
 
