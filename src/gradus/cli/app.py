@@ -94,6 +94,7 @@ def by_dataset(field: str, lead: str = "Default: ") -> str:
 
 
 def train_command(typer: Any) -> Any:
+    """The function behind ``gradus train``, whose parameters are its options."""
     option = typer.Option
 
     def command(
@@ -135,6 +136,7 @@ def train_command(typer: Any) -> Any:
 
 
 def predict_command(typer: Any) -> Any:
+    """The function behind ``gradus predict``."""
     def command(
         run: Path = typer.Argument(help="Folder of a finished run, or its model.safetensors."),
         images: list[Path] = typer.Argument(help="PNG, JPEG or .npy files."),

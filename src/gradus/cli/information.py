@@ -61,6 +61,7 @@ def extra(name: str) -> str:
 
 
 def version(distribution: str) -> str:
+    """A distribution's version."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:  # importable from a folder that no installer knows

@@ -53,6 +53,7 @@ def new_folder(path: Path) -> Path:
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
+    """Write config.json, with the number of its format."""
     atomic_write(folder / CONFIG, (json.dumps({"format": FORMAT, **config}, indent=2, ensure_ascii=False) + "\n").encode())
 
 

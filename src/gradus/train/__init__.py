@@ -16,3 +16,24 @@ from gradus.train.metrics import Accuracy, BinaryAccuracy, MeanAbsoluteError, Me
 from gradus.train.models import build_model
 from gradus.train.progress import Progress
 from gradus.train.runs import load_run
+
+__all__ = [
+    "Accuracy",
+    "BinaryAccuracy",
+    "Callback",
+    "CancelBatch",
+    "CancelEpoch",
+    "CancelFit",
+    "ClipGradients",
+    "EarlyStopping",
+    "History",
+    "Learner",
+    "LearningRates",
+    "MeanAbsoluteError",
+    "Metric",
+    "Progress",
+    "RSquared",
+    "Schedule",
+    "build_model",
+    "load_run",
+]

@@ -41,6 +41,7 @@ def make_optimizer(given: str | Optimizer | Callable[..., Optimizer], model: Mod
 
 
 def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    """The callbacks as a tuple; a class in place of an object, or anything else, is refused."""
     for callback in callbacks:
         if not isinstance(callback, Callback):
             name = callback.__name__ if isinstance(callback, type) else type(callback).__name__
@@ -49,6 +50,7 @@ def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
 
 
 def check_counts(**counts: Any) -> None:
+    """Refuse arguments that are no positive whole numbers; the message names them."""
     for name, value in counts.items():
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise UsageError(f"{name} must be a positive whole number", got=f"{name}={value!r}")

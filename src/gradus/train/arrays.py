@@ -45,6 +45,7 @@ def to_array(data: Any, name: str) -> np.ndarray:
 
 
 def ragged(data: Any, name: str) -> DataError:
+    """The error for rows of several lengths: which row differs from the first."""
     shapes = [np.shape(row) if not isinstance(row, list | tuple) else (len(row),) for row in data]
     odd = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
     got = f"row 0 has shape {shapes[0]}, row {odd} has {shapes[odd]}" if odd is not None else "nested rows of different lengths"
@@ -117,6 +118,7 @@ def to_targets(data: Any, name: str, task: Task, dtype: np.dtype, encoder: Label
 
 
 def check_lengths(x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> None:
+    """Refuse inputs and targets of different numbers of rows; ``names`` are what the message calls them."""
     if len(x) != len(y):
         fix = f"{names[0]}.T" if x.ndim == 2 and x.shape[1] == len(y) else ""
         why = "the rows stand along the second axis" if fix else ""

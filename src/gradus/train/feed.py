@@ -135,6 +135,7 @@ class FittingLoader:
             yield tuple(self.fit(tensor) for tensor in tensors)
 
     def fit(self, tensor: Tensor) -> Tensor:
+        """One Tensor of a batch in the dtype of the model, if it is floating."""
         if tensor.dtype.kind != "f" or tensor.dtype == self.feed.dtype:
             return tensor
         self.feed.say(f"the loader yields {tensor.dtype}: cast to {self.feed.dtype}, the dtype that the model computes in")

@@ -56,6 +56,7 @@ class History(Mapping[str, list[float]]):
         return len(self.columns())
 
     def columns(self) -> list[str]:
+        """The names of all measured quantities, in the order of their first appearance."""
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def __repr__(self) -> str:

@@ -32,14 +32,17 @@ class Task(NamedTuple):
 
 
 def most_probable(probabilities: np.ndarray) -> np.ndarray:
+    """The class of the largest probability in each row."""
     return probabilities.argmax(1)
 
 
 def more_likely_than_not(probabilities: np.ndarray) -> np.ndarray:
+    """1 where the probability is above one half, else 0."""
     return (probabilities > 0.5).astype(np.int64)
 
 
 def as_they_are(outputs: np.ndarray) -> np.ndarray:
+    """The outputs themselves: what a regression answers."""
     return outputs
 
 

@@ -18,13 +18,16 @@ class Mean:
         self.reset()
 
     def reset(self) -> None:
+        """Begin anew."""
         self.total, self.weight = 0.0, 0.0
 
     def add(self, value: float, weight: float = 1.0) -> None:
+        """One more term."""
         self.total += value * weight
         self.weight += weight
 
     def value(self) -> float:
+        """The mean so far; NaN before the first term."""
         return self.total / self.weight if self.weight else float("nan")
 
 
@@ -57,10 +60,12 @@ class Metric:
 
 
 def arrays(outputs: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs and target as NumPy arrays."""
     return tuple(value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value) for value in (outputs, target))  # type: ignore[return-value]
 
 
 def shapes_differ(name: str, outputs: np.ndarray, target: np.ndarray, wanted: str, fix: str) -> ShapeError:
+    """The error for outputs and a target that would broadcast against each other."""
     return ShapeError(
         f"{name} cannot compare these",
         got=f"outputs {outputs.shape}, target {target.shape}",

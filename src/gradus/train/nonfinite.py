@@ -85,16 +85,19 @@ def first_nonfinite_layer(model: Module, inputs: Sequence[Tensor]) -> str:
 
 
 def is_finite(value: Tensor) -> bool:
+    """Whether no element is NaN or infinite."""
     array = value.detach().numpy()
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
 
 
 def extent(tensors: list[Tensor]) -> str:
+    """The range of all elements, in words."""
     arrays = [value.detach().numpy() for value in tensors if value.numel()]
     return f"{min(a.min() for a in arrays):.4g} to {max(a.max() for a in arrays):.4g}" if arrays else "nothing"
 
 
 def nonfinite(learner: Learner, what: str, place: str) -> NonFiniteError:
+    """The error: what is not finite, where it began, and the likeliest cause."""
     rates = ", ".join(f"{group['lr']:.4g}" for group in learner.optimizer.param_groups)
     norm = f"; last gradient norm {learner.gradient_norm:.4g}" if learner.gradient_norm is not None else ""
     large = learner.gradient_norm is not None and learner.gradient_norm > 100

@@ -124,6 +124,7 @@ class Notebook:
 
 
 def in_notebook() -> bool:
+    """Whether this code runs in a notebook that can show and replace outputs."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
 
@@ -221,6 +222,7 @@ def width(name: str) -> int:
 
 
 def cell(name: str, value: float, epochs: int) -> str:
+    """One value of the table as text."""
     if name == "epoch":
         return f"{value:.0f}/{epochs}"
     if name == "samples_per_second":

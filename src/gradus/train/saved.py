@@ -103,6 +103,7 @@ def load_learner(learner: Learner, path: str | os.PathLike[str]) -> LoadReport:
 
 
 def take_description(learner: Learner, described: Mapping[str, Any]) -> None:
+    """Give a Learner the classes, the normalizer and the step count that were saved."""
     classes, normalizer = described.get("classes"), described.get("normalizer")
     learner.feed.encoder = LabelEncoder(classes) if classes else None
     # Arrays, because Python floats would be rounded to float32 on the way.

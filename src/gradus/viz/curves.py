@@ -41,6 +41,7 @@ def draw_curves(history: Mapping[str, Sequence[float]], path: Path | None = None
 
 
 def draw_panel(panel: Axes, history: Mapping[str, Sequence[float]], name: str) -> None:
+    """Draw one quantity over the epochs: training, and validation where it was measured."""
     epochs = list(history["epoch"])
     marker = "o" if len(epochs) <= MARKERS_UP_TO else None
     size = 8 if len(epochs) == 1 else 4

@@ -70,6 +70,7 @@ def integer_ticks(axes: Axes) -> None:
 
 
 def percent_ticks(axis: Any, decimals: int | None = None) -> None:
+    """Shares in 0 … 1 are labelled in per cent."""
     from matplotlib.ticker import PercentFormatter
 
     axis.set_major_formatter(PercentFormatter(1.0, decimals=decimals, symbol=" %"))
