@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradus import ops, reverse
-from gradus.errors import GradError, ShapeError
+from gradus.errors import GradError, ShapeError, UsageError
 from gradus.grad_mode import enable_grad
 from gradus.ops.operators import Operators
 from gradus.primitive import Primitive
@@ -92,7 +92,10 @@ def _pullback(outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: S
 
 
 def _argnums(argnums: int | Sequence[int], args: tuple[Any, ...]) -> tuple[int, ...]:
-    return tuple(k % len(args) for k in ((argnums,) if isinstance(argnums, int) else argnums))
+    which = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if any(not -len(args) <= k < len(args) for k in which):
+        raise UsageError(f"there is no argument {argnums} to differentiate", got=f"{len(args)} positional arguments", wanted="argnums among them")
+    return tuple(k % len(args) for k in which)
 
 
 def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -197,6 +200,15 @@ class Dual(Operators):
         return f"Dual({self.primal}, {self.tangent})"
 
     def __concrete__(self, asked: str) -> Any:
+        if asked == "numpy()" and self.tangent is not None:
+            raise GradError(
+                "Can't call numpy() on a Tensor that carries a tangent",
+                got=f"a tensor of shape {tuple(self.shape)} inside jvp",
+                wanted="a tensor outside of it",
+                why="NumPy does not record derivatives: the tangent would end here silently",
+                fix="x.detach().numpy()",
+                code="E21",
+            )
         return self.primal.detach().numpy()
 
     @staticmethod
@@ -300,6 +312,8 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     >>> dy
     tensor([ 2., 40.])
     """
+    if isinstance(primals, Tensor) or isinstance(tangents, Tensor):
+        raise UsageError("jvp takes its primals and tangents as tuples", got="a Tensor", wanted="one of each for every argument", fix="jvp(f, (x,), (v,))")
     if len(primals) != len(tangents):
         raise ShapeError(
             "jvp needs a tangent for each primal", got=f"{len(primals)} primals, {len(tangents)} tangents", wanted="equal numbers"
@@ -316,8 +330,8 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 
     inside = [_map(lifted, p, t) for p, t in zip(primals, tangents, strict=True)]
     saved = MODE.grad_enabled, MODE.world
-    MODE.set(MODE.grad_enabled, world)
     try:
+        MODE.set(MODE.grad_enabled, world)  # inside: Ctrl-C may arrive as soon as it is set
         result = f(*inside)
     finally:
         MODE.set(*saved)
@@ -327,7 +341,14 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 def _lowered(y: Any, world: ForwardMode) -> tuple[Any, Any]:
     """A result as a pair of Tensors of the world outside."""
     if not isinstance(y, Tensor):
-        return y, 0.0
+        raise GradError(
+            "jvp needs a function whose results are Tensors",
+            got=type(y).__name__,
+            wanted="a Tensor, or tuples, lists and dicts of Tensors",
+            why="float(), item() and numpy() leave the graph, and the tangent with it",
+            fix="return the Tensor itself",
+            code="E21",
+        )
     if isinstance(y.value, Dual) and y.value.world is world:
         return y.value.primal, _zero_like(y.value.primal) if y.value.tangent is None else y.value.tangent
     return y, _zero_like(y)

@@ -7,7 +7,7 @@ import pytest
 
 import gradus
 from gradus import ops
-from gradus.errors import GradError, ShapeError
+from gradus.errors import GradError, ShapeError, UsageError
 from gradus.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch: make test installs it")
@@ -192,6 +192,17 @@ def test_errors_say_what_is_wanted():
         jvp(lambda x: x, (f64(1.0, 2.0),), (f64(1.0),))
     with pytest.raises(ShapeError, match="tangent for each primal"):
         jvp(lambda x: x, (f64(1.0),), ())
+
+
+def test_mistakes_with_arguments_and_results_are_told():
+    with pytest.raises(UsageError, match="no argument 5"):
+        grad(lambda a, b: a * b, argnums=5)(2.0, 3.0)
+    with pytest.raises(GradError, match="results are Tensors"):
+        jvp(lambda x: float(x) * 2, (f64(1.0),), (f64(1.0),))
+    with pytest.raises(GradError, match="carries a tangent"):
+        jvp(lambda x: gradus.tensor(x.numpy() * 2), (f64(1.0),), (f64(1.0),))
+    with pytest.raises(UsageError, match="as tuples"):
+        jvp(lambda x: x * 2, f64(1.0), f64(1.0))
 
 
 def test_seventh_derivative():
