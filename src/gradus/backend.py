@@ -158,6 +158,8 @@ def fill_key(key: tuple[Any, ...], indices: tuple[Any, ...]) -> tuple[Any, ...]:
     """
     if not indices:
         return key
+    if len(key) == 1:
+        return indices
     rest = iter(indices)
     return tuple(next(rest) if item is INDEX_SLOT else item for item in key)
 

@@ -29,18 +29,30 @@ def torch_keywords(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(f)
     def accepting(*args: Any, **kwargs: Any) -> Any:
-        for numpy_name, torch_name in SPELLINGS.items():
-            if numpy_name in kwargs:
-                kwargs[torch_name] = kwargs.pop(numpy_name)
+        if kwargs:
+            for numpy_name, torch_name in SPELLINGS.items():
+                if numpy_name in kwargs:
+                    kwargs[torch_name] = kwargs.pop(numpy_name)
         return f(*args, **kwargs)
 
     return accepting
 
 
 def function(f: Callable[..., Any]) -> Callable[..., Any]:
-    """An entry that is a function of ``gradus`` only."""
-    FUNCTIONS[f.__name__] = f
-    return f
+    """An entry that is a function of ``gradus`` only; a device that it takes is checked here."""
+    entry = _device_checked(f) if "device" in f.__code__.co_varnames[: f.__code__.co_argcount + f.__code__.co_kwonlyargcount] else f
+    FUNCTIONS[f.__name__] = entry
+    return entry
+
+
+def _device_checked(f: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(f)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("device") is not None:
+            device_type(kwargs["device"])  # raises for all but the CPU
+        return f(*args, **kwargs)
+
+    return checked
 
 
 def method(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,6 +84,11 @@ def as_method(op: Callable[..., Any]) -> Callable[..., Any]:
 
 def sizes_of(shape: tuple[Any, ...]) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
+    for n in shape:
+        if n.__class__ is not int:
+            break
+    else:
+        return shape
     if len(shape) == 1 and not isinstance(shape[0], (int, np.integer, Tensor)):
         shape = tuple(shape[0])
     return tuple([int(n) for n in shape])
@@ -261,8 +278,7 @@ def _creator(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
         return _made(make(shape, dtype, generator) if name.startswith("rand") else make(shape, dtype), requires_grad)
 
     create.__name__, create.__doc__ = name, f"``{name}(2, 3)`` or ``{name}((2, 3))``: a tensor of this shape (float32 unless given)."
-    FUNCTIONS[name] = create
-    return create
+    return function(create)
 
 
 zeros, ones, empty = _creator("zeros", ops.zeros), _creator("ones", ops.ones), _creator("empty", ops.zeros)
@@ -274,7 +290,7 @@ def _like(name: str, create: Callable[..., Any]) -> None:
         return create(tuple(input.shape), dtype=dtype or input.dtype, requires_grad=requires_grad)
 
     like.__name__, like.__doc__ = name, f"{name[:-5]} in the shape and dtype of another tensor."
-    FUNCTIONS[name] = like
+    function(like)
 
 
 for _name, _create in {"zeros": zeros, "ones": ones, "empty": empty, "rand": rand, "randn": randn}.items():

@@ -94,7 +94,9 @@ def _pullback(outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: S
 def _argnums(argnums: int | Sequence[int], args: tuple[Any, ...]) -> tuple[int, ...]:
     which = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     if any(not -len(args) <= k < len(args) for k in which):
-        raise UsageError(f"there is no argument {argnums} to differentiate", got=f"{len(args)} positional arguments", wanted="argnums among them")
+        raise UsageError(
+            f"there is no argument {argnums} to differentiate", got=f"{len(args)} positional arguments", wanted="argnums among them"
+        )
     return tuple(k % len(args) for k in which)
 
 
@@ -313,7 +315,12 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     tensor([ 2., 40.])
     """
     if isinstance(primals, Tensor) or isinstance(tangents, Tensor):
-        raise UsageError("jvp takes its primals and tangents as tuples", got="a Tensor", wanted="one of each for every argument", fix="jvp(f, (x,), (v,))")
+        raise UsageError(
+            "jvp takes its primals and tangents as tuples",
+            got="a Tensor",
+            wanted="one of each for every argument",
+            fix="jvp(f, (x,), (v,))",
+        )
     if len(primals) != len(tangents):
         raise ShapeError(
             "jvp needs a tangent for each primal", got=f"{len(primals)} primals, {len(tangents)} tangents", wanted="equal numbers"

@@ -143,3 +143,12 @@ def test_gradcheck_wants_float64():
 def test_gradcheck_finds_a_value_computed_outside_the_graph():
     with pytest.raises(GradError, match="outside the graph"):
         gradcheck(lambda x: x * x.detach(), [np.array([1.0, 2.0])])
+
+
+def test_gradcheck_is_not_fooled_by_rounding_at_a_minimum():
+    def rosenbrock(p):
+        return (1 - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2
+
+    assert gradcheck(rosenbrock, gradus.tensor([1.0, 1.0]).double())
+    with pytest.raises(GradError):
+        gradcheck(lambda p: rosenbrock(p) + 1e-6 * (p * p.detach()).sum(), gradus.tensor([1.0, 1.0]).double())

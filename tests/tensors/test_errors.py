@@ -169,3 +169,13 @@ def test_arrays_that_are_no_tensors() -> None:
     for data in ("text", [1, "a"], [[1], [1, 2]], np.array([object()]), 1j, {"a": 1}):
         with pytest.raises(DTypeError):
             gradus.tensor(data)
+
+
+@pytest.mark.parametrize(
+    "create",
+    [gradus.zeros, gradus.randn, lambda *n, device: gradus.tensor(n, device=device), lambda *n, device: gradus.full(n, 1.0, device=device)],
+)
+def test_no_tensor_claims_to_be_on_a_device_that_is_not_there(create):
+    assert str(create(2, device="cpu").device) == "cpu"
+    with pytest.raises(gradus.errors.UsageError, match="no device"):
+        create(2, device="cuda")

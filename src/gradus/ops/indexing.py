@@ -71,7 +71,7 @@ def getitem(record: Any, x: Any, /, *indices: Any, key: Any) -> Any:
 def index(x: Any, key: Any, /) -> Any:
     """``x[key]`` with every form of key that NumPy knows."""
     static, arrays = split_key(key)
-    if arrays and any(type(item) is int for item in static):
+    if arrays and len(static) > 1 and any(type(item) is int for item in static):
         basic, static = integers_first(static, arrays)
         x = getitem(x, key=basic)
     return bind(REGISTRY["getitem"], (x, *arrays), {"key": static})
