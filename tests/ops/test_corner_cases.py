@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradus
-from gradus.errors import ShapeError
+from gradus.errors import ShapeError, UsageError
 
 
 @pytest.mark.parametrize("bounds", [{"min": 0.5}, {"max": 1.5}, {"min": 0, "max": 1.5}, {"min": np.float64(0.5)}])
@@ -38,3 +38,14 @@ def test_sigmoid_of_booleans():
 def test_permutations_that_are_none_raise(call):
     with pytest.raises(ShapeError):
         call()
+
+
+@pytest.mark.parametrize("call", [lambda x: x // 0, lambda x: x % 0, lambda x: x // gradus.tensor([1, 0]), lambda x: 1 % (x - 1)])
+def test_whole_numbers_divided_by_zero_raise(call):
+    with pytest.raises(UsageError, match="cannot be divided by 0"):
+        call(gradus.tensor([1, 2]))
+
+
+def test_floats_divided_by_zero_do_not():
+    assert (gradus.tensor([1.0]) // 0).isinf().all()
+    assert (gradus.tensor([1.0]) % 0).isnan().all()

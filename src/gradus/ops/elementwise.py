@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from gradus.dtypes import get_default_dtype
+from gradus.errors import UsageError
 from gradus.primitive import BOOL, INTEGER, NONZERO, POSITIVE, REAL, UNIT, Domain, binary, bind, primitive, unary
 
 ABOVE_ONE = Domain(1.2, 3.0)
@@ -35,8 +36,16 @@ zero_safe_mul = binary(
     lambda xp, g, a: g * a,
     doc="``a * b`` that is 0 wherever a is 0, even where b is infinite or NaN; it differentiates like a product.",
 )
-floor_divide = binary("floor_divide", None, None, domains=(BETWEEN_INTEGERS, NONZERO))
-remainder = binary("remainder", lambda xp, g: g, lambda xp, g, a, b: -g * xp.floor(a / b), domains=(BETWEEN_INTEGERS, Domain(3.1, 4)))
+floor_divide = binary(
+    "floor_divide", None, None, lambda xp, a, b: _whole(xp, xp.floor_divide(a, b), b), domains=(BETWEEN_INTEGERS, NONZERO)
+)
+remainder = binary(
+    "remainder",
+    lambda xp, g: g,
+    lambda xp, g, a, b: -g * xp.floor(a / b),
+    lambda xp, a, b: _whole(xp, xp.remainder(a, b), b),
+    domains=(BETWEEN_INTEGERS, Domain(3.1, 4)),
+)
 maximum = binary(
     "maximum",
     lambda xp, g, a, b: g * _wins(xp, a, b, g.dtype),
@@ -145,6 +154,13 @@ logical_not = unary("logical_not", None, domain=BOOL, dtype_rule="free")
 isnan = unary("isnan", None, dtype_rule="free")
 isinf = unary("isinf", None, dtype_rule="free")
 isfinite = unary("isfinite", None, dtype_rule="free")
+
+
+def _whole(xp: Any, y: Any, b: Any) -> Any:
+    """``y``, a result of dividing by ``b``: NumPy's 0 for whole numbers divided by 0 is refused, since they have no infinity."""
+    if y.dtype.kind in "iu" and not xp.all(b):
+        raise UsageError("whole numbers cannot be divided by 0", got="a divisor of 0", wanted="divisors other than 0", fix="x.float() // y")
+    return y
 
 
 def _wins(xp: Any, a: Any, b: Any, dtype: Any) -> Any:
