@@ -8,8 +8,6 @@ from typing import Any
 
 from gradus.primitive import Domain, bind, normalize_axes, primitive, reduction
 
-AROUND_ZERO = Domain(-3.0, 3.0, avoid=(0.0,), gap=0.1)
-
 
 def count(x_shape: tuple[int, ...], axis: Any) -> int:
     """How many values a reduction over ``axis`` folds into one."""
