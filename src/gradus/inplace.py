@@ -129,16 +129,12 @@ def _constant_views(owner: Tensor, writer: Tensor) -> list[Tensor]:
     while bases:
         for holder in gc.get_referrers(bases.pop()):
             # The collector names the tensor itself, or the dictionary of its attributes.
-            candidates = gc.get_referrers(holder) if type(holder) is dict and "_base" in holder else [holder]
-            for view in candidates:
-                if isinstance(view, Tensor) and view is not writer and id(view) not in found and _is_constant_view(view, owner):
+            for view in gc.get_referrers(holder) if type(holder) is dict and "_base" in holder else [holder]:
+                if isinstance(view, Tensor) and id(view) not in found and view._base is not None and _owner(view) is owner:
                     found[id(view)] = view
                     bases.append(view)
-    return list(found.values())
-
-
-def _is_constant_view(view: Tensor, owner: Tensor) -> bool:
-    return view._base is not None and view.node is None and _owner(view) is owner
+    # Those that have a history compare clocks when they are used; the writer gets its own.
+    return [view for view in found.values() if view.node is None and view is not writer]
 
 
 def _refuse_shared_elements(tensor: Tensor, name: str) -> None:
@@ -150,6 +146,15 @@ def _refuse_shared_elements(tensor: Tensor, name: str) -> None:
             got=f"{name} on strides {array.strides}",
             wanted="a tensor with memory for each element",
             why="expand repeats elements without copying them",
+            fix="x = x.clone(); then write to it",
+            code="E18",
+        )
+    if not array.flags.writeable:
+        raise AliasError(
+            "this memory is read-only",
+            got=f"{name} on shape {tuple(tensor.shape)}, a part of an expanded tensor or of a read-only NumPy array",
+            wanted="memory that may be written to",
+            why="expand repeats elements without copying them, and a write to one would be seen at all",
             fix="x = x.clone(); then write to it",
             code="E18",
         )

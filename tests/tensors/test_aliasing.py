@@ -433,6 +433,21 @@ def view_of_a_view_of_a_constant(T, x):
 
 
 @scenario
+def view_of_the_view_that_is_written(T, x):
+    c = T.ones(2, 3, dtype=T.float64)[1]
+    v = c.view(-1)
+    c.copy_(x[0])
+    return weighted(T, v * 3)
+
+
+@scenario
+def row_of_an_expanded_tensor_written(T, x):
+    y = (x * 2).unsqueeze(0).expand(2, 2, 3)
+    y[0].mul_(2)
+    return weighted(T, y.sum(0))
+
+
+@scenario
 def history_in_a_buffer(T, x):
     h = T.zeros(4, 3, dtype=T.float64)
     h[0] = x[0]
@@ -628,6 +643,7 @@ def write_under_no_grad_then_use(T, x):
 
 # Ours raises where PyTorch has an answer: legal, and each is known.
 REFUSED = {
+    "row_of_an_expanded_tensor_written",
     "numpy_view_written_through_from_numpy",  # PyTorch does not notice the write: its gradient is twice too large
 }
 

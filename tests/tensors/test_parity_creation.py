@@ -185,5 +185,5 @@ def test_big_endian_arrays_become_native() -> None:
 def test_read_only_arrays_are_read_only() -> None:
     array = np.zeros(3)
     array.flags.writeable = False
-    with pytest.raises(ValueError, match="read-only"):
+    with pytest.raises(gradus.errors.AliasError, match="read-only"):
         gradus.from_numpy(array).add_(1)
