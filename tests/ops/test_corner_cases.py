@@ -49,3 +49,10 @@ def test_whole_numbers_divided_by_zero_raise(call):
 def test_floats_divided_by_zero_do_not():
     assert (gradus.tensor([1.0]) // 0).isinf().all()
     assert (gradus.tensor([1.0]) % 0).isnan().all()
+
+
+@pytest.mark.parametrize("zero, slope", [(0, math.inf), (-0.0, -math.inf)])
+def test_division_by_the_number_zero_has_a_backward(zero, slope):
+    x = gradus.tensor([1.0], requires_grad=True)
+    (x / zero).sum().backward()
+    assert x.grad.tolist() == [slope]

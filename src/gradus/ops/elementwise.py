@@ -24,7 +24,7 @@ subtract = binary("subtract", lambda xp, g: g, lambda xp, g: -g)
 multiply = binary("multiply", lambda xp, g, b: g * b, lambda xp, g, a: g * a)
 divide = binary(
     "divide",
-    lambda xp, g, b: xp.zero_safe_mul(g, 1.0 / b),
+    lambda xp, g, b: xp.zero_safe_mul(g, _inverse(b)),
     # From the inputs and not from y, so that y may be written to in place.
     lambda xp, g, a, b: xp.zero_safe_mul(g, -(a / b) / b),
     domains=(REAL, NONZERO),
@@ -154,6 +154,11 @@ logical_not = unary("logical_not", None, domain=BOOL, dtype_rule="free")
 isnan = unary("isnan", None, dtype_rule="free")
 isinf = unary("isinf", None, dtype_rule="free")
 isfinite = unary("isfinite", None, dtype_rule="free")
+
+
+def _inverse(b: Any) -> Any:
+    """1 / b, also of Python's own 0, by which Python will not divide."""
+    return 1.0 / b if type(b) not in (int, float) or b else math.copysign(math.inf, b)
 
 
 def _whole(xp: Any, y: Any, b: Any) -> Any:
