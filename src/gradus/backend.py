@@ -21,9 +21,10 @@ from gradus import special
 VOCABULARY = """
 abs acos acosh add argmax argmin asin asinh atan atan2 atanh bitwise_and bitwise_or bitwise_xor broadcast_to ceil concat copysign cos cosh
 cumprod cumsum divide einsum equal exp expand_dims expm1 flip floor floor_divide full greater greater_equal hypot isfinite isinf isnan
-less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul matrix_transpose max maximum mean
+less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul matrix_transpose max maximum
 min minimum multiply negative not_equal ones ones_like permute_dims pow prod reciprocal remainder reshape roll sign sin sinh sqrt square
-squeeze stack subtract sum take take_along_axis tan tanh tril triu trunc where zeros zeros_like all any count_nonzero round moveaxis arange
+squeeze stack subtract sum take take_along_axis tan tanh tril triu trunc where zeros zeros_like all any count_nonzero round moveaxis
+arange pad
 """.split()
 
 
@@ -51,7 +52,6 @@ class Namespace:
                 "any": np.logical_or,
             }.items():
                 setattr(self, word, _reduction(ufunc.reduce))
-            self.mean = _mean
             self.cumsum = lambda x, axis: np.add.accumulate(x, axis=axis)
             self.cumprod = lambda x, axis: np.multiply.accumulate(x, axis=axis)
             self.reshape = lambda x, shape: x.reshape(shape) if type(x) is np.ndarray else np.asarray(x).reshape(shape)
@@ -123,12 +123,6 @@ def _reduction(reduce: Callable[..., Any]) -> Callable[..., Any]:
         return reduce(x, axis=axis, keepdims=keepdims)
 
     return reduction
-
-
-def _mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    total: Any = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
-    count = x.size // max(total.size, 1)
-    return total / count if count else total * np.nan
 
 
 def _stretched(x: Any, shape: tuple[int, ...]) -> Any:

@@ -75,7 +75,7 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
         array = np.array(data, dtype=dtype)
     else:
         array = _from_python(data, dtype)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise DTypeError(
             f"a tensor cannot hold {array.dtype}",
             got=f"{type(data).__name__} of dtype {array.dtype}",

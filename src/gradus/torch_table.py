@@ -251,8 +251,9 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """A Tensor of ``data``, sharing memory where that is possible."""
     if isinstance(data, Tensor):
         return data if dtype is None else _cast(data, dtype)
-    if isinstance(data, np.ndarray) and data.dtype.kind in "fiub" and data.dtype.isnative:
-        return wrap(data if dtype is None else data.astype(dtype, copy=False))
+    if isinstance(data, np.ndarray) and data.dtype.kind in "fiub" and data.dtype.isnative and data.dtype.itemsize <= 8:
+        plain = np.asarray(data)  # a matrix or masked array computes in ways of its own
+        return wrap(plain if dtype is None else plain.astype(dtype, copy=False))
     return tensor(data, dtype)
 
 

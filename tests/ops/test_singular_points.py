@@ -150,3 +150,17 @@ def test_the_package_silences_its_own_floating_point_and_nobody_elses():
 @pytest.mark.parametrize("f", [lambda x: x.std(), lambda x: x.norm(), lambda x: x.norm(p=3)], ids=["std", "norm", "3-norm"])
 def test_second_derivatives_at_the_tip_of_a_cone_are_zero(f):
     assert not gradus.hessian(f)(gradus.zeros(3, dtype=gradus.float64)).any()
+
+
+@pytest.mark.parametrize("name", ["sign", "floor", "ceil", "round", "trunc"])
+def test_steps_have_a_zero_derivative(name):
+    x = gradus.tensor([0.3, -1.7, 2.0], requires_grad=True)
+    getattr(x, name)().sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("loss", [F.huber_loss, F.smooth_l1_loss, F.l1_loss])
+def test_an_infinite_error_pulls_with_slope_one(loss):
+    x = gradus.tensor([inf, -inf, 0.5, 3.0], requires_grad=True)
+    loss(x, gradus.zeros(4), reduction="sum").backward()
+    assert x.grad.tolist() == [1.0, -1.0, 1.0 if loss is F.l1_loss else 0.5, 1.0]

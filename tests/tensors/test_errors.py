@@ -179,3 +179,18 @@ def test_no_tensor_claims_to_be_on_a_device_that_is_not_there(create):
     assert str(create(2, device="cpu").device) == "cpu"
     with pytest.raises(gradus.errors.UsageError, match="no device"):
         create(2, device="cuda")
+
+
+def test_kinds_of_arrays_that_compute_in_ways_of_their_own_become_plain():
+    with pytest.warns(PendingDeprecationWarning, match="matrix"):
+        matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    for t in (gradus.from_numpy(matrix), gradus.tensor(matrix), gradus.from_numpy(np.ma.masked_array(np.array(matrix)))):
+        assert type(t.value) is np.ndarray and (t * t).tolist() == [[1.0, 4.0], [9.0, 16.0]]
+    with pytest.raises(DTypeError, match="cannot hold"):
+        gradus.tensor(np.ones(2, np.longdouble))
+
+
+@pytest.mark.parametrize("join", [gradus.cat, gradus.stack])
+def test_joining_nothing_is_told(join):
+    with pytest.raises(ShapeError, match="at least one"):
+        join([])

@@ -137,6 +137,7 @@ def train_command(typer: Any) -> Any:
 
 def predict_command(typer: Any) -> Any:
     """The function behind ``gradus predict``."""
+
     def command(
         run: Path = typer.Argument(help="Folder of a finished run, or its model.safetensors."),
         images: list[Path] = typer.Argument(help="PNG, JPEG or .npy files."),

@@ -78,7 +78,9 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
         raise UsageError(f"huber_loss does not support non-positive values for delta, got {delta}", wanted="delta > 0", code="E29")
     _check_shapes("huber_loss", input, target)
     size = ops.abs(input - target)
-    return _reduced(ops.where(size <= delta, 0.5 * ops.square(size), delta * (size - 0.5 * delta)), reduction)
+    # A parabola up to delta and a line from there: with the first part clipped, an infinite error has the slope delta, not NaN.
+    inner = ops.clip(size, high=delta)
+    return _reduced(0.5 * ops.square(inner) + delta * (size - inner), reduction)
 
 
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:

@@ -54,4 +54,3 @@ def load(path: AnyPath, *, verify: bool = True) -> dict[str, Tensor]:
     """
     arrays, _ = read_safetensors(path, verify=verify)
     return {name: wrap(array) for name, array in arrays.items()}
-

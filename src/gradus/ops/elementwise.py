@@ -81,7 +81,7 @@ logaddexp = binary(
 )
 negative = unary("negative", lambda xp, g: -g, dtype_rule="promote")
 abs = unary("abs", lambda xp, g, x: g * xp.sign(x), domain=AROUND_ZERO, dtype_rule="promote")
-sign = unary("sign", None, domain=AROUND_ZERO, dtype_rule="promote")
+sign = unary("sign", lambda xp, g: g * 0.0, domain=AROUND_ZERO, dtype_rule="promote")
 square = unary("square", lambda xp, g, x: g * (2.0 * x), dtype_rule="promote")
 reciprocal = unary("reciprocal", lambda xp, g, y: -xp.zero_safe_mul(g, y * y), domain=NONZERO)
 sqrt = unary("sqrt", lambda xp, g, y: xp.zero_safe_mul(g, 0.5 / y), domain=POSITIVE)
@@ -131,11 +131,11 @@ stop_gradient = unary(
     "stop_gradient", None, lambda xp, x: x, dtype_rule="free", doc="``x`` itself, for every kind of derivative a constant."
 )
 
-# Steps: no derivative but zero.
-floor = unary("floor", None, domain=BETWEEN_INTEGERS, dtype_rule="promote")
-ceil = unary("ceil", None, domain=BETWEEN_INTEGERS, dtype_rule="promote")
-round = unary("round", None, domain=BETWEEN_INTEGERS, dtype_rule="promote")
-trunc = unary("trunc", None, domain=BETWEEN_INTEGERS, dtype_rule="promote")
+# Steps: the derivative is zero.
+floor = unary("floor", lambda xp, g: g * 0.0, domain=BETWEEN_INTEGERS, dtype_rule="promote")
+ceil = unary("ceil", lambda xp, g: g * 0.0, domain=BETWEEN_INTEGERS, dtype_rule="promote")
+round = unary("round", lambda xp, g: g * 0.0, domain=BETWEEN_INTEGERS, dtype_rule="promote")
+trunc = unary("trunc", lambda xp, g: g * 0.0, domain=BETWEEN_INTEGERS, dtype_rule="promote")
 
 # Comparison, logic, bits: no derivative.
 equal = binary("equal", None, None, dtype_rule="free")

@@ -185,7 +185,7 @@ def concat(record: Any, arrays: Any, /, axis: int = 0) -> Any:
     """Join arrays along an existing axis."""
     arrays = tuple(arrays)
     if not arrays:
-        raise ValueError("concat needs at least one array")
+        raise ShapeError("concat needs at least one array", got="none", wanted="a list of one array or more", code="E03")
     (axis,) = normalize_axes(axis, arrays[0].ndim)
     for k, x in enumerate(arrays):
         if x.ndim != arrays[0].ndim or any(n != m for j, (n, m) in enumerate(zip(x.shape, arrays[0].shape, strict=True)) if j != axis):
@@ -210,7 +210,7 @@ def stack(record: Any, arrays: Any, /, axis: int = 0) -> Any:
     """Join arrays of one shape along a new axis."""
     arrays = tuple(arrays)
     if not arrays:
-        raise ValueError("stack needs at least one array")
+        raise ShapeError("stack needs at least one array", got="none", wanted="a list of one array or more", code="E03")
     for k, x in enumerate(arrays):
         if x.shape != arrays[0].shape:
             raise ShapeError(
@@ -244,7 +244,7 @@ def _pad_rule(xp: Any, g: Any, width: tuple[tuple[int, int], ...], x_shape: tupl
 
 @primitive(
     "pad",
-    lambda xp, x, *, width: xp.module.pad(x, width),
+    lambda xp, x, *, width: xp.pad(x, width),
     (_pad_rule,),
     samples=lambda draw: [
         ((draw(3, 4),), {"width": ((1, 0), (2, 3))}),

@@ -21,11 +21,6 @@ from gradus.testing.tracer import Replay
 
 # Ops with floating results and no derivative, each with its reason.
 NO_DERIVATIVE = {
-    "sign": "piecewise constant",
-    "floor": "piecewise constant",
-    "ceil": "piecewise constant",
-    "round": "piecewise constant",
-    "trunc": "piecewise constant",
     "floor_divide": "piecewise constant",
     "stop_gradient": "a constant by definition",
     "random_uniform": "depends on no data",
