@@ -98,6 +98,11 @@ class FunctionNode(Node):
             )
         return [self._checked(i, gradient, create_graph) for i, gradient in enumerate(gradients)]
 
+    def release(self) -> None:
+        """Let go of the tensors that ``forward`` saved."""
+        if self.context._saved:
+            self.saved, self.context._saved = None, ()
+
     def _checked(self, i: int, gradient: Any, create_graph: bool) -> Any:
         parent = self.parents[i]
         if gradient is None or parent is None:

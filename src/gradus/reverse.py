@@ -111,7 +111,11 @@ def _run(
             known = cotangents.get(parent)
             cotangents[parent] = gradient if known is None else known + gradient
         if not retain_graph:
-            node.saved = None
+            # What saved no values may be passed again: only values are freed, and only their loss is an error.
+            if node.special:
+                node.release()
+            elif node.record.keeps_arrays:
+                node.saved = None
 
 
 def _as_tensors(node: Node) -> list[Any]:

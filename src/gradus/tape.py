@@ -72,6 +72,9 @@ class Node:
         """One gradient for each parent, for nodes whose derivative is no record's."""
         raise NotImplementedError
 
+    def release(self) -> None:
+        """Let go of saved values after a backward pass, for nodes whose derivative is no record's."""
+
     @property
     def next_functions(self) -> tuple[Any, ...]:
         """The parents, under PyTorch's name."""

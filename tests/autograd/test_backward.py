@@ -197,3 +197,41 @@ def test_a_quotient_may_be_written_to():
     y += 1
     y.sum().backward()
     np.testing.assert_allclose(b.grad.numpy(), [-1 / 16, -2 / 25], rtol=1e-6)
+
+
+def shared_sum(lib):
+    a, b = lib.ones(3, requires_grad=True), lib.ones(3, requires_grad=True)
+    shared = a + b
+    column = shared.reshape(3, 1)
+    shared.sum().backward()
+    (shared * 2).sum().backward()
+    column.sum().backward()
+    return a.grad
+
+
+def test_what_saved_no_values_may_be_passed_twice():
+    # A sum of two losses that share an addition: nothing is needed, so nothing is lost.
+    assert shared_sum(gradus).tolist() == shared_sum(torch).tolist() == [4.0, 4.0, 4.0]
+
+
+def test_a_function_lets_go_of_what_it_saved():
+    class Square(autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 2 * x * g
+
+    x = gradus.ones(3, requires_grad=True)
+    hidden = x * 3
+    kept = weakref.ref(hidden.value)
+    y = Square.apply(hidden).sum()
+    del hidden
+    y.backward()
+    assert kept() is None and x.grad.tolist() == [18.0, 18.0, 18.0]
+    with pytest.raises(GradError, match="second time"):
+        y.backward()

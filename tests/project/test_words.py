@@ -70,7 +70,7 @@ def test_files_are_about_one_thing() -> None:
         ('DATA = "/home/ada/data"', True),
         ("see /tmp/x", True),
         ("cd /root/code", True),
-        ("~/work/x and ./tmp/y", False),
+        ("~/code/x and ./tmp/y", False),
         ("https://example.org/home/x", False),
         ("a/tmp/b", False),
     ],
