@@ -140,3 +140,12 @@ def test_silence() -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_the_moving_line_tells_accuracy_as_the_table_does() -> None:
+    terminal = Terminal()
+    learner = Learner(nn.Linear(1, 2), "cross_entropy", lr=0.01, metrics=["accuracy"], progress=False)
+    learner.progress = Progress(terminal, display=PlainTerminal(terminal))
+    learner.fit(X, (X[:, 0] > 0).astype(np.int64), epochs=1, batch_size=8)
+    assert re.search(r"3/8  loss \d\.\d{4}  accuracy \d+\.\d %", terminal.getvalue())
+    assert re.search(r"1/1 .* \d+\.\d %", screen(terminal.getvalue())[-2])

@@ -190,7 +190,7 @@ class Progress(Callback):
         filled = min(BAR_WIDTH, BAR_WIDTH * done // of)
         steps = max(learner.step - self.steps_before, 1)
         left = seconds / steps * (self.total - steps)
-        values = "  ".join(f"{name} {value:.4f}" for name, value in learner.metrics.values().items())
+        values = "  ".join(f"{name} {cell(name, value, learner.epochs)}" for name, value in learner.metrics.values().items())
         parts = [
             f"epoch {learner.epoch + 1}/{learner.epochs}",
             "━" * filled + "─" * (BAR_WIDTH - filled),
