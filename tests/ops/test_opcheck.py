@@ -68,6 +68,14 @@ def test_a_rule_that_loses_an_axis_is_found(scratch):
         opcheck(op)
 
 
+def test_a_reduction_that_ignores_keepdims_is_found(scratch):
+    op = reduction(
+        "faulty_shape", lambda xp, g, x: g * xp.cos(x), lambda xp, x, *, axis, keepdims: xp.sum(xp.sin(x), axis=axis, keepdims=True)
+    )
+    with pytest.raises(AssertionError, match="faulty_shape, value"):
+        opcheck(op)
+
+
 def test_a_rule_that_is_right_once_but_not_twice_is_found(scratch):
     # The value of y enters as a bare number, which no second derivative can see.
     def rule(xp, g, x):

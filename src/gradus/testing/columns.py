@@ -13,7 +13,7 @@ import numpy as np
 
 from gradus import backend, ops, transforms
 from gradus.errors import GradError
-from gradus.primitive import REGISTRY, Primitive
+from gradus.primitive import REGISTRY, Primitive, normalize_axes
 from gradus.tensors import Tensor, wrap
 from gradus.testing.derivatives import gradcheck
 from gradus.testing.samples import Sample, samples_of
@@ -73,7 +73,12 @@ def check_value(record: Primitive, sample: Sample) -> str | None:
     if not arrays:
         f(*arrays)
         return None
-    _close(_raw(f(*[wrap(a) for a in arrays])), f(*arrays), 0.0, "Tensor against raw array")
+    y = np.asarray(f(*arrays))
+    _close(_raw(f(*[wrap(a) for a in arrays])), y, 0.0, "Tensor against raw array")
+    if "keepdims" in record.params:
+        folded = normalize_axes(sample.params["axis"], arrays[0].ndim)
+        kept = [1 if k in folded else n for k, n in enumerate(arrays[0].shape) if k not in folded or sample.params["keepdims"]]
+        assert y.shape == tuple(kept), f"axis and keepdims ask for shape {tuple(kept)}, got {y.shape}"
     return None
 
 
