@@ -212,26 +212,3 @@ def shared_sum(lib):
 def test_what_saved_no_values_may_be_passed_twice():
     # A sum of two losses that share an addition: nothing is needed, so nothing is lost.
     assert shared_sum(gradus).tolist() == shared_sum(torch).tolist() == [4.0, 4.0, 4.0]
-
-
-def test_a_function_lets_go_of_what_it_saved():
-    class Square(autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x * x
-
-        @staticmethod
-        def backward(ctx, g):
-            (x,) = ctx.saved_tensors
-            return 2 * x * g
-
-    x = gradus.ones(3, requires_grad=True)
-    hidden = x * 3
-    kept = weakref.ref(hidden.value)
-    y = Square.apply(hidden).sum()
-    del hidden
-    y.backward()
-    assert kept() is None and x.grad.tolist() == [18.0, 18.0, 18.0]
-    with pytest.raises(GradError, match="second time"):
-        y.backward()

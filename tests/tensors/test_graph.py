@@ -509,9 +509,25 @@ def test_a_chain_of_a_hundred_thousand_ops() -> None:
 
 def test_a_chain_dropped_without_backward() -> None:
     y = gradus.ones(2, requires_grad=True)
+    first = None
     for _ in range(100_000):
         y = y + 1
+        first = first or weakref.ref(y.node)
     del y
+    assert first() is None, "the whole chain is freed, without recursion"
+
+
+def test_a_function_lets_go_of_what_it_saved() -> None:
+    square = functions(gradus)["square"]
+    x = gradus.ones(3, requires_grad=True)
+    hidden = x * 3
+    kept = weakref.ref(hidden.value)
+    y = square(hidden).sum()
+    del hidden
+    y.backward()
+    assert kept() is None and x.grad.tolist() == [18.0, 18.0, 18.0]
+    with pytest.raises(GradError, match="second time"):
+        y.backward()
 
 
 @pytest.mark.slow

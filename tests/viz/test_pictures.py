@@ -134,7 +134,7 @@ def test_mistakes(wrong: int, names: list[str], tmp_path: Path) -> None:
         assert titles[0].startswith(f"true {names[labels[0]]}\ntaken for {names[(labels[0] + 1) % 10]}")
         assert titles[0].endswith("90 %")
         np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), images[0])
-    assert f"{wrong} of 360 test images are wrong" in figure.get_suptitle()
+    assert f"{wrong} of 360 test images misread" in figure.get_suptitle()
     assert texts_that_collide(figure) == []
 
 

@@ -56,7 +56,7 @@ def draw_mistakes(
     doubtful = np.setdiff1d(np.argsort(probabilities.max(1), kind="stable"), wrong, assume_unique=True)
     shown = np.concatenate([wrong[:most], doubtful[: max(0, min(most, len(truth)) - len(wrong))]])
     rows = max(1, math.ceil(len(shown) / COLUMNS))
-    count = f"{len(wrong):,} of {len(truth):,} test images are wrong"
+    count = f"{len(wrong):,} of {len(truth):,} test images misread"
     order = (
         "the surest first"
         if len(wrong) >= most
