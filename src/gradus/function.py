@@ -9,7 +9,8 @@ import numpy as np
 
 from gradus.errors import GradError, ShapeError
 from gradus.grad_mode import no_grad, set_grad_enabled
-from gradus.tape import MODE, Node, check_view
+from gradus.mode import MODE
+from gradus.tape import Node, check_view
 from gradus.tensors import Tensor, wrap
 
 

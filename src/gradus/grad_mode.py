@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from gradus.tape import MODE
+from gradus.mode import MODE
 
 
 class set_grad_enabled:

@@ -17,8 +17,8 @@ import numpy as np
 from gradus import ops
 from gradus.backend import INDEX_SLOT
 from gradus.errors import AliasError, DTypeError, GradError, IndexRangeError, ShapeError, user_location
+from gradus.mode import MODE
 from gradus.ops.indexing import integers_first, split_key
-from gradus.tape import MODE
 from gradus.tensors import Tensor, wrap
 from gradus.versions import count_write, written_since
 from gradus.versions import owner as memory_of

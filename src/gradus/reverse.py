@@ -18,7 +18,8 @@ from gradus import ops
 from gradus.backend import numpy as raw_namespace
 from gradus.errors import AliasError, GradError
 from gradus.grad_mode import set_grad_enabled
-from gradus.tape import MODE, Node, check_view
+from gradus.mode import MODE
+from gradus.tape import Node, check_view
 from gradus.tensors import Tensor, wrap
 from gradus.versions import LATEST, count_write, written_since
 

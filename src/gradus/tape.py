@@ -6,7 +6,6 @@ graph has no reference cycle and is freed the moment it is dropped. The backward
 
 from __future__ import annotations
 
-import threading
 from sys import _getframe
 from typing import Any
 
@@ -15,27 +14,12 @@ import numpy as np
 from gradus import diagnosis
 from gradus.dtypes import float32, get_default_dtype, result_type
 from gradus.errors import PACKAGE_FOLDER, GradusError
+from gradus.mode import MODE
 from gradus.primitive import EMPTY, REGISTRY, Primitive, bind
 from gradus.tensors import Tensor, as_array, wrap
 from gradus.versions import LATEST, tick, written_since
 
 ndarray = np.ndarray
-
-
-class Mode(threading.local):
-    """What this thread does with ops. ``plain`` is read first in every op: record the graph, no tracer above."""
-
-    plain = True
-    grad_enabled = True
-    world: Any = None
-
-    def set(self, grad_enabled: bool, world: Any) -> None:
-        """Change both settings and the flag that sums them up."""
-        self.grad_enabled, self.world = grad_enabled, world
-        self.plain = grad_enabled and world is None
-
-
-MODE = Mode()
 
 
 class Node:

@@ -16,8 +16,9 @@ import numpy as np
 
 from gradus import ops
 from gradus.errors import IndexRangeError, ShapeError, UsageError
+from gradus.mode import MODE
 from gradus.primitive import REGISTRY, normalize_axes
-from gradus.tape import MODE, apply
+from gradus.tape import apply
 from gradus.tensors import Tensor, wrap
 from gradus.torch_table import FUNCTIONS, METHODS, both, function, method, sizes_of, tensor_of
 

@@ -15,9 +15,10 @@ import numpy as np
 from gradus import ops, reverse
 from gradus.errors import GradError, ShapeError, UsageError
 from gradus.grad_mode import enable_grad
+from gradus.mode import MODE, World
 from gradus.ops.operators import Operators
 from gradus.primitive import Primitive
-from gradus.tape import MODE, Node, apply
+from gradus.tape import Node, apply
 from gradus.tensors import Tensor, as_array, wrap
 
 # Trees: tensors in tuples, lists and dicts.
@@ -225,7 +226,7 @@ class Dual(Operators):
             return Dual(world, y, pushforward(record, primals, tangents, y, params))
 
 
-class ForwardMode:
+class ForwardMode(World):
     """The world of one ``jvp``: lifts Tensors from outside to duals without a tangent."""
 
     def __init__(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradus.dtypes import get_default_dtype
+from gradus.mode import read_number, write_number
 from gradus.ops.elementwise import cos, log, sin, sqrt
 from gradus.ops.indexing import getitem
 from gradus.ops.movement import concat, reshape
@@ -96,8 +97,8 @@ class Generator:
         return Generator(self.seed, stream)
 
     def _advance(self, words: int) -> Any:
-        start = self.counter
-        self.counter = start + -(-words // WORDS_PER_COUNT)
+        start = read_number(vars(self), "counter")
+        write_number(vars(self), "counter", start + -(-words // WORDS_PER_COUNT))
         return start
 
     def uniform(self, shape: Any, dtype: Any = None) -> Any:

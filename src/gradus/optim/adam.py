@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from gradus import ops
 from gradus.errors import UsageError
+from gradus.mode import read_number, write_number
 from gradus.optim.groups import Group, check_not_negative
 from gradus.optim.optimizer import Optimizer, State
 from gradus.tensors import Tensor, wrap
@@ -132,7 +133,7 @@ class Adam(Optimizer):
         for name in self._names(options):
             if state.get(name) is None:
                 state[name] = wrap(ops.zeros_like(p.value))
-        state["step"] = state.get("step", 0) + 1
+        write_number(state, "step", read_number(state, "step") + 1 if "step" in state else 1)
         return options
 
     def update(self, xp: Any, p: Any, g: Any, state: State, options: Group) -> tuple[Any, dict[str, Any]]:

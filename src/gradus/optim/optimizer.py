@@ -16,8 +16,8 @@ from gradus import backend, ops
 from gradus.autograd import enable_grad, no_grad
 from gradus.errors import CheckpointError, DTypeError, UsageError
 from gradus.inplace import assign
+from gradus.mode import MODE, read_number
 from gradus.optim.groups import Group, as_groups, check_not_negative, check_parameter, split_names
-from gradus.tape import MODE
 from gradus.tensors import Tensor, wrap
 
 State = dict[str, Any]
@@ -106,7 +106,7 @@ class Optimizer:
                 loss = closure()
         with no_grad():
             for group in self.param_groups:
-                options = {name: _plain(value) for name, value in group.items() if name != "params"}
+                options = {name: _plain(read_number(group, name)) for name in group if name != "params"}
                 for p in group["params"]:
                     if p.grad is not None:
                         self._step_one(p, p.grad, options)
@@ -115,7 +115,7 @@ class Optimizer:
     def _step_one(self, p: Tensor, grad: Tensor, options: Group) -> None:
         state = self.state[p]
         options = self.prepare(p, state, options)
-        arrays = {name: read(value) if isinstance(value, Tensor) else value for name, value in state.items()}
+        arrays = {name: read(value) if isinstance(value, Tensor) else read_number(state, name) for name, value in state.items()}
         value, g = read(p), read(grad)
         for name in self.SAME_SHAPE:
             if name in arrays and arrays[name].dtype != value.dtype:

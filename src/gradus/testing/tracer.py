@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from gradus.mode import MODE, World
 from gradus.ops.operators import Operators
 from gradus.primitive import Primitive
-from gradus.tape import MODE, evaluate
+from gradus.tape import evaluate
 from gradus.tensors import Tensor, wrap
 
 
@@ -102,7 +103,7 @@ class HostNumber:
         return self._combine(-1, operator.mul)
 
 
-class Trace:
+class Trace(World):
     """The world of one trace.
 
     Attributes:
