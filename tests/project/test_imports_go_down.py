@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "gradus"
 
 # From the ground up. Names on one row do not know each other; modules of one folder do.
 LAYERS = """
-errors versions cuda
+errors versions cuda mode
 dtypes special
 backend
 primitive
@@ -48,8 +48,11 @@ ASIDE = {"ladder", "testing", "__main__"}
 FORBIDDEN = {"ops": {"tensors", "tape", "autograd"}}
 
 # Whoever imports one of these packages, and who may: it never happens on `import gradus`, only inside the function that needs it.
-EXTRAS = {"matplotlib", "PIL", "typer", "rich", "tqdm", "numba", "IPython"}
+EXTRAS = {"matplotlib", "PIL", "typer", "rich", "tqdm", "numba", "llvmlite", "IPython"}
 ONLY_IN = {"cupy": {"backend"}, "torch": set(), "tensorflow": set(), "jax": set()}
+
+# These packages are of no use without an extra and import it with the module; whoever needs them imports them inside a function, as an extra.
+NEEDS_EXTRA = {"kernels": {"numba", "llvmlite"}}
 
 
 class Import(NamedTuple):
@@ -152,10 +155,12 @@ def misplaced(root: Path) -> list[str]:
         package = outside(imported)
         if room(importer) not in ONLY_IN.get(package, {room(importer)}):
             problems.append(f"{importer}:{line}: {package} is not imported here")
-        elif in_function and package not in EXTRAS and package not in ONLY_IN:
+        elif in_function and package not in EXTRAS and package not in ONLY_IN and room(imported) not in NEEDS_EXTRA:
             problems.append(f"{importer}:{line}: {imported} is imported inside a function")
-        elif not in_function and package in EXTRAS:
+        elif not in_function and package in EXTRAS - NEEDS_EXTRA.get(room(importer), set()):
             problems.append(f"{importer}:{line}: the extra {package} is imported with the module")
+        elif not in_function and room(importer) not in NEEDS_EXTRA and room(imported) in NEEDS_EXTRA:
+            problems.append(f"{importer}:{line}: {imported}, which needs an extra, is imported with the module")
     return problems
 
 
@@ -179,6 +184,15 @@ PLANTED = [
     (misplaced, "testing/parity.py", "def f():\n    import torch", "gradus.testing.parity:2: torch is not imported here"),
     (misplaced, "nn/layer.py", "def f():\n    import json", "gradus.nn.layer:2: json is imported inside a function"),
     (misplaced, "viz/curves.py", "import matplotlib.pyplot", "gradus.viz.curves:1: the extra matplotlib is imported with the module"),
+    (misplaced, "kernels/loop.py", "import numba\nfrom llvmlite import ir", None),
+    (misplaced, "kernels/loop.py", "import rich", "gradus.kernels.loop:1: the extra rich is imported with the module"),
+    (misplaced, "nn/layer.py", "def f():\n    from gradus.kernels import loop", None),
+    (
+        misplaced,
+        "nn/layer.py",
+        "from gradus.kernels import loop",
+        "gradus.nn.layer:1: gradus.kernels.loop, which needs an extra, is imported with the module",
+    ),
     (misplaced, "viz/curves.py", "class C:\n    def f(self):\n        from matplotlib import pyplot", None),
     (upward, "ops/add.py", "if TYPE_CHECKING:\n    from gradus.tensors import Tensor", None),
     (upward, "nn/layer.py", "from . import other\nfrom gradus.ops.add import f", None),
@@ -190,6 +204,7 @@ def test_a_planted_violation_is_found(check, path: str, source: str, complaint: 
     root = tmp_path / "gradus"
     files = {"__init__.py": "", "tensors.py": "", "errors.py": "", "nn/__init__.py": "", "nn/other.py": "", "testing/__init__.py": ""}
     files |= {"ops/__init__.py": "", "ops/mul.py": "from gradus.ops import add", "ops/add.py": ""}
+    files |= {"kernels/__init__.py": "", "kernels/loop.py": ""}
     for name, text in (files | {path: source}).items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")

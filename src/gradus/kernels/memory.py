@@ -1,0 +1,85 @@
+"""Memory by its address, and matrix products on it, inside compiled code.
+
+A kernel gets its buffers as 64-bit integers in one table, and makes arrays of them where it needs them. Everything here can be part of a
+kernel that Numba keeps on disk (``cache=True``), which a function pointer from :mod:`ctypes` cannot: the product is a named symbol, and
+:func:`gradus.blas.bind` says in each process what it stands for.
+
+>>> import numpy as np
+>>> @numba.njit(error_model="numpy")
+... def double(address, count):
+...     values = array_at(address, (count,), np.float32)
+...     for i in range(count):
+...         values[i] *= np.float32(2)
+>>> x = np.arange(3, dtype=np.float32)
+>>> double(x.ctypes.data, 3)
+>>> x.tolist()
+[0.0, 2.0, 4.0]
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+from numba import types
+from numba.extending import intrinsic, register_jitable
+
+from gradus import blas
+
+ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # the numbers that the interface of C gives to order and transposition
+
+
+@intrinsic
+def pointer(typing_context, address):
+    """An integer as an address of untyped memory."""
+
+    def emit(context, builder, signature, values):
+        return builder.inttoptr(values[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), emit
+
+
+@register_jitable
+def array_at(address: Any, shape: Any, dtype: Any) -> Any:
+    """The C-contiguous array of a shape (a tuple) and dtype that begins at ``address``. Nobody checks that the memory is there."""
+    return numba.carray(pointer(address), shape, dtype)
+
+
+def _product(name: str, number: Any) -> Any:
+    """The symbol ``name``, with the arguments of ``cblas_?gemm``.
+
+    All integers are passed in 64 bits. A library of 32-bit integers reads their lower half, in registers as on the stack, on every
+    little-endian 64-bit platform that Numba runs on; so a kernel from the disk stays right when the library is another one today.
+    """
+    i, p = types.int64, types.voidptr
+    return types.ExternalFunction(name, types.void(i, i, i, i, i, i, number, p, i, p, i, number, p, i))
+
+
+_SINGLE, _DOUBLE = _product("gradus_sgemm", types.float32), _product("gradus_dgemm", types.float64)
+
+#: Whether :func:`sgemm` and :func:`dgemm` can be called. Code that calls them without it ends in LLVM's error about a missing symbol.
+HAS_PRODUCTS = blas.bind() is not None
+
+
+@numba.njit(error_model="numpy", cache=True, forceinline=True)
+def sgemm(trans_a, trans_b, m, n, k, alpha, a_address, lda, b_address, ldb, beta, c_address, ldc):
+    """C = alpha · A' B' + beta · C in float32, row-major: A' (m, k) is A or its transpose, B' (k, n), C (m, n).
+
+    Args:
+        trans_a, trans_b: whether the matrix in memory is the transpose of the factor.
+        lda, ldb, ldc: elements from one row in memory to the next.
+        beta: with 0, what C held before is not read.
+    """
+    first = TRANSPOSED if trans_a else AS_IT_IS
+    second = TRANSPOSED if trans_b else AS_IT_IS
+    a, b, c = pointer(a_address), pointer(b_address), pointer(c_address)
+    _SINGLE(ROW_MAJOR, first, second, m, n, k, numba.float32(alpha), a, lda, b, ldb, numba.float32(beta), c, ldc)
+
+
+@numba.njit(error_model="numpy", cache=True, forceinline=True)
+def dgemm(trans_a, trans_b, m, n, k, alpha, a_address, lda, b_address, ldb, beta, c_address, ldc):
+    """As :func:`sgemm`, in float64."""
+    first = TRANSPOSED if trans_a else AS_IT_IS
+    second = TRANSPOSED if trans_b else AS_IT_IS
+    a, b, c = pointer(a_address), pointer(b_address), pointer(c_address)
+    _DOUBLE(ROW_MAJOR, first, second, m, n, k, numba.float64(alpha), a, lda, b, ldb, numba.float64(beta), c, ldc)
