@@ -173,7 +173,12 @@ def _write_traced(tensor: Tensor, result: Tensor) -> Tensor:
             code="E18",
         )
     value = ops.broadcast_to(result.value, tensor.value.shape) if result.value.shape != tensor.value.shape else result.value
-    tensor.value = ops.astype(value, tensor.value.dtype) if value.dtype != tensor.value.dtype else value
+    value = ops.astype(value, tensor.value.dtype) if value.dtype != tensor.value.dtype else value
+    if type(tensor.value) is np.ndarray and type(value) is np.ndarray:  # a constant of forward mode, such as a running mean
+        np.copyto(tensor.value, value)
+        count_write(tensor.value, "a write inside jvp")
+    else:
+        tensor.value = value
     if MODE.grad_enabled and (tensor.requires_grad or result.requires_grad):
         _refuse_leaf(tensor, "an in-place op")
         tensor.node, tensor.requires_grad = result.node, result.requires_grad

@@ -222,7 +222,8 @@ class Dual(Operators):
             tangents = [arg.tangent if isinstance(arg, Dual) else None for arg in args]
             y = apply(record, primals, params)
             if not record.differentiable or y.value.dtype.kind != "f" or all(t is None for t in tangents):
-                return Dual(world, y, None)
+                # A plain constant stays one, as in lift: it may be written to memory that outlives this world.
+                return y.value if type(y.value) is np.ndarray and not y.requires_grad else Dual(world, y, None)
             return Dual(world, y, pushforward(record, primals, tangents, y, params))
 
 

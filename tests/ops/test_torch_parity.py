@@ -61,6 +61,10 @@ def _index_update(x, values, *indices, key):
     return y
 
 
+def _rms_normalize(x, axis, eps):
+    return x * torch.rsqrt((x * x).mean(axis, keepdim=True) + eps)
+
+
 PARITY = {
     "zero_safe_mul": torch.mul,
     "stop_gradient": lambda x: x.detach(),
@@ -104,6 +108,8 @@ PARITY = {
     "softmax": lambda x, axis: torch.softmax(x, axis),
     "log_softmax": lambda x, axis: torch.log_softmax(x, axis),
     "linear": F.linear,
+    "normalize": lambda x, axis, eps: _rms_normalize(x - x.mean(axis, keepdim=True), axis, eps),
+    "rms_normalize": lambda x, axis, eps: _rms_normalize(x, axis, eps),
     "softmax_cross_entropy": lambda x, target: F.cross_entropy(x, target, reduction="none"),
 }
 NO_TWIN = {"random_uniform": "another generator"}

@@ -2,15 +2,21 @@
 
 from gradus.nn import functional, init, utils
 from gradus.nn.activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from gradus.nn.attention import MultiheadAttention
+from gradus.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from gradus.nn.clip import clip_grad_norm_, clip_grad_value_
 from gradus.nn.container import ModuleDict, ModuleList, Sequential
 from gradus.nn.dropout import Dropout
 from gradus.nn.flatten import Flatten
+from gradus.nn.embedding import Embedding
 from gradus.nn.identity import Identity
 from gradus.nn.linear import Linear
 from gradus.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss
 from gradus.nn.module import Module
+from gradus.nn.norm import GroupNorm, LayerNorm, RMSNorm
 from gradus.nn.parameter import Parameter
+from gradus.nn.recurrent import GRU, LSTM, RNN
+from gradus.nn.recurrent_cell import GRUCell, LSTMCell, RNNCell
 from gradus.nn.state import LoadReport
 from gradus.nn.summary import Summary
 
@@ -18,12 +24,21 @@ __all__ = [
     "ELU",
     "GELU",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "GRU",
+    "GRUCell",
+    "GroupNorm",
     "HuberLoss",
     "Identity",
     "L1Loss",
+    "LSTM",
+    "LSTMCell",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LoadReport",
@@ -32,8 +47,12 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "Parameter",
+    "RMSNorm",
+    "RNN",
+    "RNNCell",
     "ReLU",
     "Sequential",
     "SiLU",

@@ -1,7 +1,9 @@
 """PyTorch's import path of the stateless layers; each lives in the file of :mod:`gradus.fused` that its name predicts."""
 
 from gradus.fused.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from gradus.fused.attention import scaled_dot_product_attention
 from gradus.fused.dropout import dropout
+from gradus.fused.embedding import embedding
 from gradus.fused.labels import one_hot
 from gradus.fused.linear import linear
 from gradus.fused.loss import (
@@ -13,16 +15,21 @@ from gradus.fused.loss import (
     nll_loss,
     smooth_l1_loss,
 )
+from gradus.fused.norm import batch_norm, group_norm, layer_norm, rms_norm
 from gradus.fused.softmax import log_softmax, softmax
 
 __all__ = [
+    "batch_norm",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
     "dropout",
     "elu",
+    "embedding",
     "gelu",
+    "group_norm",
     "huber_loss",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
@@ -30,6 +37,8 @@ __all__ = [
     "nll_loss",
     "one_hot",
     "relu",
+    "rms_norm",
+    "scaled_dot_product_attention",
     "sigmoid",
     "silu",
     "smooth_l1_loss",

@@ -99,12 +99,15 @@ def shape_error(layer: Linear, x: Tensor) -> ShapeError:
     )
 
 
-def dtype_error(layer: Linear, x: Any) -> DTypeError:
-    """Why an input's dtype is refused: integers are no activations, and mixing floats would change the precision silently."""
+def dtype_error(layer: Any, x: Any, dtype: Any = None) -> DTypeError:
+    """Why an input's dtype is refused: integers are no activations, and mixing floats would change the precision silently.
+
+    ``dtype`` is what the layer computes in: that of its weight when not given.
+    """
     if not isinstance(x, Tensor):
         got = f"{type(x).__name__} of dtype {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
         return DTypeError(f"{layer.caption()} takes a Tensor", got=got, wanted="a Tensor", fix="gradus.tensor(x).float()", code="E14")
-    mine, theirs = layer.weight.dtype, x.dtype
+    mine, theirs = layer.weight.dtype if dtype is None else dtype, x.dtype
     code, fix = "E14", {"float32": "x.float()", "float64": "x.double()"}.get(mine.name, f"x.to(gradus.{mine.name})")
     if theirs == dtypes.uint8:
         code, why, fix = "E15", "images are uint8 0..255; convert with .float() / 255", f"{fix} / 255"
