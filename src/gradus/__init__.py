@@ -8,7 +8,9 @@ import warnings
 from math import e, inf, nan, pi
 from typing import Any
 
+from gradus import blas as _blas
 from gradus import dtypes as _dtypes
+from gradus.blas import get_num_threads, set_num_threads
 from gradus.errors import GradusError, UsageWarning
 from gradus.ops.random import Generator, default_generator
 from gradus.tensors import Size, Tensor, device
@@ -22,6 +24,8 @@ __version__ = "0.1.0"
 
 # Overflow and 0/0 give inf and nan, as in PyTorch. NumPy's warnings about them are silenced for the code of this package alone.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"gradus\.")
+
+_blas.set_default_threads()
 
 globals().update(_FUNCTIONS)
 for _name in _dtypes.NAMES:
@@ -68,6 +72,7 @@ __all__ = [
     "e",
     "enable_grad",
     "fused",
+    "get_num_threads",
     "grad",
     "hessian",
     "hvp",

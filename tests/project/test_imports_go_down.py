@@ -17,7 +17,8 @@ PACKAGE = Path(__file__).parents[2] / "src" / "gradus"
 # From the ground up. Names on one row do not know each other; modules of one folder do.
 LAYERS = """
 errors versions cuda mode
-dtypes special
+blas
+dtypes special kernels
 backend
 primitive
 ops
@@ -51,7 +52,7 @@ FORBIDDEN = {"ops": {"tensors", "tape", "autograd"}}
 EXTRAS = {"matplotlib", "PIL", "typer", "rich", "tqdm", "numba", "llvmlite", "IPython"}
 ONLY_IN = {"cupy": {"backend"}, "torch": set(), "tensorflow": set(), "jax": set()}
 
-# These packages are of no use without an extra and import it with the module; whoever needs them imports them inside a function, as an extra.
+# These packages are of no use without an extra and import it with the module; others import them as they import extras.
 NEEDS_EXTRA = {"kernels": {"numba", "llvmlite"}}
 
 

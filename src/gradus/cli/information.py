@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import math
 import os
 import platform
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import gradus
+from gradus import blas
 
 # extra: {module to look for: distribution that brings it}
 EXTRAS = {
@@ -24,11 +26,15 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 def print_information() -> None:
     """Print versions, the linear-algebra library, threads, and which extras are installed."""
+    library = blas.library()
     rows = [
         ("gradus", gradus.__version__),
         ("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}"),
         ("NumPy", np.__version__),
-        ("BLAS", blas()),
+        ("BLAS", numpy_library()),
+        ("GEMM library", library.name + (", loaded by Gradus" if library.own else "")),
+        ("GEMM kernel", library.core or "not known"),
+        ("GEMM speed", "not measured" if math.isnan(library.gflops) else f"{library.gflops:.0f} GF/s on one thread (float32)"),
         ("threads", threads()),
         *((f"extra {name}", extra(name)) for name in EXTRAS),
         ("data folder", os.environ.get("GRADUS_DATA") or "not set (GRADUS_DATA)"),
@@ -37,7 +43,7 @@ def print_information() -> None:
         print(f"{name:<12} {value}")
 
 
-def blas() -> str:
+def numpy_library() -> str:
     """Name and version of the library behind NumPy's matrix products."""
     config: dict[str, Any] = np.show_config(mode="dicts") or {}  # type: ignore[assignment]
     library = config.get("Build Dependencies", {}).get("blas", {})
@@ -50,7 +56,7 @@ def threads() -> str:
     """How many threads a matrix product may use, and who says so."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limits = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if os.environ.get(name)]
-    return f"{allowed} cores for this process, " + (", ".join(limits) if limits else "no limit set")
+    return f"{gradus.get_num_threads()} of {allowed} cores for a matrix product, " + (", ".join(limits) if limits else "no limit set")
 
 
 def extra(name: str) -> str:

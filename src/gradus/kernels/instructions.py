@@ -1,6 +1,6 @@
 """Single machine instructions that Numba has no name for, for float32 and float64 alike.
 
-They work on the bits of a number or choose without a branch, so a loop over an array that calls them is still a loop that LLVM turns into vector
+They work on the bits of a number or choose without a branch, so LLVM turns a loop over an array that calls them into vector
 instructions. Integers stay inside: Numba widens every integer sum to 64 bits, and half of the vector lanes would be lost.
 """
 

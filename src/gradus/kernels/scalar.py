@@ -215,7 +215,7 @@ def _waves(c: SimpleNamespace) -> Callable[[Any, Any], Any]:
 
 @inlined
 def _quarter_turns(x):
-    """A float32 x = n π/2 + r as (n modulo 4, r), for every finite x: exact products with the bits of 1/2π that matter, whole turns dropped."""
+    """A float32 x = n π/2 + r as (n modulo 4, r), for every finite x: exact products with parts of 1/2π, their whole turns dropped."""
     z = np.float64(x)
     a, b, c, d, e, f, g = TURN_PARTS
     a, b, c, d = z * a, z * b, z * c, z * d
@@ -245,6 +245,10 @@ def _cos32(x):
     return _wave32(n + _ONE32, r)
 
 
+# The C library, for what is rare. Through `math` the call would be one of LLVM's own functions, which it computes for every element.
+_c_sine = types.ExternalFunction("sin", types.float64(types.float64))
+_c_cosine = types.ExternalFunction("cos", types.float64(types.float64))
+
 BIG = 2.0**20  # to here the first three parts of π/2 have exact products with the number of quarter turns
 
 
@@ -259,7 +263,7 @@ def _small_quarter_turns(x):
 @inlined
 def _sin64(x):
     if not magnitude(x) <= BIG:
-        return math.sin(x)
+        return _c_sine(x)
     n, r = _small_quarter_turns(x)
     return choose(x == 0.0, x, _wave64(n, r))
 
@@ -267,7 +271,7 @@ def _sin64(x):
 @inlined
 def _cos64(x):
     if not magnitude(x) <= BIG:
-        return math.cos(x)
+        return _c_cosine(x)
     n, r = _small_quarter_turns(x)
     return _wave64(n + 1.0, r)
 
