@@ -19,10 +19,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
-import gradus
-
 OPS = 1000
 SIZE = 8
 
@@ -64,6 +60,10 @@ def seconds(library: Any, chain: Callable[..., Any]) -> float:
 
 
 def main(rounds: int = 100) -> None:
+    import torch
+
+    import gradus
+
     torch.set_num_threads(1)
     print(
         f"{'chain':<38}{'Gradus min':>11}{'median':>9}{'PyTorch min':>13}{'median':>9}{'ratio of min':>14}{'median ratio':>14}{'goal':>7}"
