@@ -9,10 +9,13 @@ PIP_FLAGS  ?=
 # More for `gradus train` (make demo), pytest (make test) and the benchmarks (make bench).
 ARGS       ?=
 
-BIN        := $(VENV)/bin
-CREATED    := $(VENV)/.created
-DEMO_READY := $(VENV)/.installed-demo
-TEST_READY := $(VENV)/.installed-test
+BIN         := $(VENV)/bin
+CREATED     := $(VENV)/.created
+DEMO_READY  := $(VENV)/.installed-demo
+TEST_READY  := $(VENV)/.installed-test
+BENCH_READY := $(VENV)/.installed-bench
+# What Gradus is measured beside; nothing else needs them.
+PEERS       := torch==2.13.0 jax jaxlib autograd
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint bench clean
@@ -34,8 +37,8 @@ lint: $(TEST_READY) ## Ruff and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(TEST_READY) ## Measure speed beside other libraries (a quiet machine gives better figures)
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+bench: $(BENCH_READY) ## Measure speed beside other libraries (a quiet machine gives better figures)
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## Remove the virtual environment, caches and build results
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -52,8 +55,8 @@ $(CREATED):
 
 # pip's full account goes to a log; on the screen the names of the packages as they come. awk hands on the failure that a pipe hides.
 define install
-	@echo 'Installing gradus-dl[$(1)] into $(VENV), $(2):'
-	@{ $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -e '.[$(1)]' 2>&1 || echo 'pip install failed'; } \
+	@echo 'Installing gradus-dl[$(1)]$(if $(3), $(3)) into $(VENV), $(2):'
+	@{ $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -e '.[$(1)]' $(3) 2>&1 || echo 'pip install failed'; } \
 	  | tee $(VENV)/install.log | awk '/^Collecting / {sub(/[^A-Za-z0-9_.-].*/, "", $$2); printf " %s", $$2; fflush()} \
 	    /^ *Downloading .* MB\)$$/ {printf " %s %s", $$3, $$4; fflush()} \
 	    /^Installing collected packages/ {printf "\nUnpacking %d packages ...\n", NF - 3; fflush()} \
@@ -66,5 +69,8 @@ $(DEMO_READY): pyproject.toml | $(CREATED)
 
 $(TEST_READY): pyproject.toml | $(CREATED)
 	$(call install,all$(COMMA)test$(COMMA)parity,1.4 GB unpacked: PyTorch is what the parity tests compare with)
+
+$(BENCH_READY): pyproject.toml | $(CREATED)
+	$(call install,fast$(COMMA)plot,1.7 GB unpacked: PyTorch and JAX are what is compared with,$(PEERS))
 
 COMMA := ,

@@ -1,6 +1,6 @@
 """The process of one engine and one workload: it builds, then answers what ``rounds.py`` asks, a line of JSON a time.
 
-Every engine has a process of its own: no library feels another's threads, heap or settings, and the first call pays for compilation in full.
+Every engine has a process of its own: no library feels another's threads, heap or settings, and the first call pays for compilation.
 
     python process.py WORKLOAD ENGINE THREADS ARRAYS.npz
 """
@@ -32,7 +32,6 @@ def peak_megabytes() -> float | None:
 
 def read_start(path: str) -> Any:
     import numpy as np
-
     from workloads.parts import Start
 
     arrays = np.load(path, allow_pickle=False)

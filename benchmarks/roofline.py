@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from machine import caches
 
 SIZES = (256, 512, 1024)  # of square matrices
@@ -64,8 +63,11 @@ def product() -> tuple[str, Product]:
     try:
         from gradus import blas
     except ImportError:
+        blas = None
+    chosen = blas.library() if blas else None
+    if chosen is None or chosen.openblas is None:
         return "NumPy", lambda a, b, out: np.matmul(a, b, out=out)
-    return str(getattr(blas, "description", lambda: "gradus.blas")()), lambda a, b, out: blas.matmul(a, b, out)
+    return f"{chosen.name} {chosen.core}".strip(), chosen.openblas.product
 
 
 def copy_bandwidth(size: int) -> float:

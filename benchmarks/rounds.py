@@ -18,7 +18,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-
 from engines import BASE, ENGINES
 from process import FIRST
 
@@ -229,7 +228,7 @@ class Measurement:
 
 
 def summary(row: dict[str, Any], base: dict[str, Any] | None) -> dict[str, Any]:
-    """What is told about an engine: seconds; ratios below 1 are faster than PyTorch; compilation is what the first calls cost above later ones."""
+    """What is told about an engine: seconds, ratios to PyTorch (below 1 is faster), what the first calls cost above later ones."""
     seconds = row["seconds"]
     least, middle = min(seconds), statistics.median(seconds)
     told = {"minimum": least, "median": middle, "imports": row["imports"], "peak_megabytes": row["peak_megabytes"]}

@@ -1,7 +1,7 @@
 """How each library runs a workload, one file a library, each with its best documented settings.
 
 An engine's module has a function for each kind of workload (``training``, ``gradient``, ``inference``, ``epoch``). It is given the
-workload, where to begin, and whether to compile, and makes a :class:`Unit`. Modules are imported in a process of their own (``process.py``).
+workload, where to begin, and whether to compile, and makes a :class:`Unit`. It is imported in a process of its own (``process.py``).
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 from jax import numpy as jnp
+from workloads.parts import Arrays
 
 from engines import Unit
-from workloads.parts import Arrays
 
 Tree = Any
 

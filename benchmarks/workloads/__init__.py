@@ -7,10 +7,10 @@ A workload is a module that states
   "epoch": training through the library's own data loader, one epoch a call.
 - ``start(rng)``: the initial weights (PyTorch's ``state_dict`` names and layout) and the data, made once with NumPy. The first axis of
   the data counts batches, through which all engines go in the same order.
-- ``network(lib)`` and ``loss(lib, model, *batch)``, or ``value(lib, weights, *batch)`` for the kind "gradient". ``lib`` is ``gradus`` or ``torch``:
-  Gradus has PyTorch's names, so both run the same lines.
-- ``jax_loss(weights, *batch)``, or ``array_loss(xp, weights, *batch)`` which serves HIPS/autograd as well; ``jax_weights``, where JAX is faster
-  with another layout, and ``TORCH_CHANNELS_LAST``, where PyTorch is.
+- ``network(lib)`` and ``loss(lib, model, *batch)``; ``output`` for the kind "inference", ``value(lib, weights, *batch)`` for "gradient".
+  ``lib`` is ``gradus`` or ``torch``: Gradus has PyTorch's names, so both run the same lines.
+- ``jax_loss(weights, *batch)``, or ``array_loss(xp, weights, *batch)`` which serves HIPS/autograd as well; ``jax_weights``, where JAX is
+  faster with another layout, and ``TORCH_CHANNELS_LAST``, where PyTorch is.
 - ``OPTIMIZER``: name and options, for the kinds that train.
 - ``CHECKED``: after so many calls the engines' losses are compared; ``TOLERANCE``: how far they may differ, as a share of the first loss.
 - ``LEFT_OUT``: engines that do not run it, with the reason. ``ROUNDS``: the most rounds that are worth the time.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from eager_chain import SIZE, multiply_and_add
+
 from workloads.parts import Start
 
 TITLE, UNIT, KIND = "chain of 1,000 ops on 8 floats, forward and backward", "pass", "gradient"

@@ -1,7 +1,7 @@
 """An epoch of Fashion-MNIST through the library's own data loader; the order of the rows is given, so that all see the same batches.
 
-PyTorch loads whole batches by index (a ``BatchSampler`` as ``sampler``), which its documentation advises for data in memory and which is far faster than
-its default of one row at a time. JAX and HIPS/autograd have no loader: they index the array.
+PyTorch loads whole batches by index (a ``BatchSampler`` as ``sampler``, in its documentation under "disable automatic batching"), which is
+far faster than its default of one row at a time. JAX and HIPS/autograd have no loader: they index the array.
 """
 
 from __future__ import annotations

@@ -37,5 +37,11 @@ def test_both_commands_install_what_they_need(tmp_path: Path) -> None:
     demo, test = (make("--dry-run", target, f"VENV={tmp_path}/venv").stdout for target in ("demo", "test"))
     assert "-e '.[cli,plot,data]'" in demo
     assert demo.index("-m venv") < demo.index("pip install") < demo.index("gradus train")
-    assert "-e '.[all,test,parity]'" in test
+    assert "-e '.[all,test,parity]'" in test and "jax" not in test
     assert test.index("pip install") < test.index("ruff check") < test.index("mypy") < test.index("-m pytest")
+
+
+def test_only_the_benchmarks_install_other_libraries(tmp_path: Path) -> None:
+    bench = make("--dry-run", "bench", "ARGS=--quick", f"VENV={tmp_path}/venv").stdout
+    assert "-e '.[fast,plot]' torch==2.13.0 jax jaxlib autograd" in bench
+    assert bench.index("pip install") < bench.index("benchmarks/run.py --quick")

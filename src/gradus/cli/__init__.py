@@ -1,4 +1,4 @@
-"""The command line: ``gradus train``, ``gradus predict``, ``gradus info``."""
+"""The command line: ``gradus train``, ``gradus predict``, ``gradus bench``, ``gradus info``."""
 
 from __future__ import annotations
 

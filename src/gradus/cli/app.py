@@ -11,6 +11,7 @@ from typing import Any
 import gradus
 from gradus.cli.information import print_information
 from gradus.cli.prediction import predict_images
+from gradus.cli.speed import print_speed
 from gradus.cli.training import DEFAULTS, Options, train
 from gradus.errors import UsageError, missing_extra
 
@@ -54,7 +55,7 @@ def execute(arguments: Sequence[str]) -> int:
 
 
 def make_app(typer: Any) -> Any:
-    """The typer application with its three commands."""
+    """The typer application with its commands."""
     app = typer.Typer(
         name="gradus",
         help="Gradus: a deep-learning framework built from its foundations.",
@@ -80,6 +81,7 @@ def make_app(typer: Any) -> Any:
     app.callback(invoke_without_command=True)(common)
     app.command("train")(train_command(typer))
     app.command("predict")(predict_command(typer))
+    app.command("bench")(bench_command(typer))
     app.command("info")(print_information)
     return app
 
@@ -144,6 +146,16 @@ def predict_command(typer: Any) -> Any:
     ) -> None:
         """Say what images show, with the probability of each class."""
         predict_images(run, images)
+
+    return command
+
+
+def bench_command(typer: Any) -> Any:
+    """The function behind ``gradus bench``."""
+
+    def command(rounds: int = typer.Option(40, min=1, help="How often each way has its turn.")) -> None:
+        """Time a training step here, op by op and compiled."""
+        print_speed(rounds)
 
     return command
 
