@@ -5,7 +5,7 @@ import pytest
 
 import gradus
 from gradus import ops
-from gradus.fused import linear, loss, softmax
+from gradus.fused import activation, linear, loss, norm, softmax
 from gradus.transforms import grad, hessian
 
 R = np.random.default_rng(0)
@@ -16,6 +16,12 @@ PAIRS = {
     "softmax over rows": (lambda x: softmax.softmax(x, 0), lambda x: softmax.softmax_reference(x, 0)),
     "log_softmax": (lambda x: softmax.log_softmax(x, 1), lambda x: softmax.log_softmax_reference(x, 1)),
     "cross_entropy": (lambda x: loss.softmax_cross_entropy(x, LABELS), lambda x: loss.softmax_cross_entropy_reference(x, LABELS)),
+    "gelu": (activation.gelu, activation.gelu_reference),
+    "gelu by tanh": (lambda x: activation.gelu(x, "tanh"), lambda x: activation.gelu_reference(x, "tanh")),
+    "silu": (activation.silu, activation.silu_reference),
+    "normalize": (lambda x: norm.normalize(x, axis=1, eps=0.1), lambda x: norm.normalize_reference(x, 1, 0.1)),
+    "normalize columns": (lambda x: norm.normalize(x, axis=0, eps=1e-5), lambda x: norm.normalize_reference(x, 0, 1e-5)),
+    "rms_normalize": (lambda x: norm.rms_normalize(x, axis=1, eps=0.1), lambda x: norm.rms_normalize_reference(x, 1, 0.1)),
     "linear, input": (
         lambda x: linear.linear(x, gradus.tensor(W), gradus.tensor(B)),
         lambda x: linear.linear_reference(x, gradus.tensor(W), gradus.tensor(B)),

@@ -109,6 +109,8 @@ PARITY = {
     "log_softmax": lambda x, axis: torch.log_softmax(x, axis),
     "linear": F.linear,
     "normalize": lambda x, axis, eps: _rms_normalize(x - x.mean(axis, keepdim=True), axis, eps),
+    "gelu": F.gelu,
+    "silu": F.silu,
     "rms_normalize": lambda x, axis, eps: _rms_normalize(x, axis, eps),
     "softmax_cross_entropy": lambda x, target: F.cross_entropy(x, target, reduction="none"),
 }

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from gradus import ops
 
 GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
@@ -100,17 +102,27 @@ def _rows(x: Any) -> Any:
     return ops.reshape(x, (x.shape[0] * x.shape[1], x.shape[2]))
 
 
+def _logistic(x: Any) -> Any:
+    """The logistic function as a tanh, which NumPy computes several times faster than exp and a quotient."""
+    return 0.5 + 0.5 * ops.tanh(0.5 * x)
+
+
+def _all_gates(size: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Factors and summands by which one tanh over the gates i, f, g, o serves all four: σ(x) = ½ + ½ tanh(½ x), tanh itself for g."""
+    factor = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], dtype), size)
+    return factor, 1.0 - factor
+
+
 def lstm_sequence(u: Any, h: Any, c: Any, w: Any) -> tuple[Any, Any]:
     """All outputs and all cell states, each (T, B, H)."""
     size = h.shape[-1]
-    transposed = ops.matrix_transpose(w)
+    factor, summand = _all_gates(size, u.dtype)
+    transposed = ops.matrix_transpose(w) * factor
     outputs, cells = [], []
-    for step in _steps(u):
-        z = step + ops.matmul(h, transposed)
-        # One logistic function for the neighbours i and f.
-        s = ops.sigmoid(ops.getitem(z, key=(..., slice(0, 2 * size))))
-        c = _part(s, 1, size) * c + _part(s, 0, size) * ops.tanh(_part(z, 2, size))
-        h = ops.sigmoid(_part(z, 3, size)) * ops.tanh(c)
+    for step in _steps(u * factor):
+        gates = ops.tanh(step + ops.matmul(h, transposed)) * factor + summand
+        c = _part(gates, 1, size) * c + _part(gates, 0, size) * _part(gates, 2, size)
+        h = _part(gates, 3, size) * ops.tanh(c)
         outputs.append(h)
         cells.append(c)
     return ops.stack(outputs, axis=0), ops.stack(cells, axis=0)
@@ -120,12 +132,13 @@ def lstm_derivative(g: Any, gc: Any, y: Any, cells: Any, u: Any, h: Any, c: Any,
     """Gradients of u, h, c, w for the cotangents of the outputs ``y`` and of the cell states; either may be None."""
     size = h.shape[-1]
     h_before, c_before = _before(h, y), _before(c, cells)
-    z = u + ops.reshape(_product(_rows(h_before), w), tuple(u.shape))
-    s = ops.sigmoid(ops.getitem(z, key=(..., slice(0, 2 * size))))
-    i, f, n, o, t = _part(s, 0, size), _part(s, 1, size), ops.tanh(_part(z, 2, size)), ops.sigmoid(_part(z, 3, size)), ops.tanh(cells)
+    factor, summand = _all_gates(size, u.dtype)
+    gates = ops.tanh((u + ops.reshape(_product(_rows(h_before), w), tuple(u.shape))) * factor) * factor + summand
+    i, f, n, o = (_part(gates, k, size) for k in range(4))
+    t = ops.tanh(cells)
     # What a cotangent of c is multiplied by on its way to the gates i, f, g; and one of h on its way to o and to c.
-    to_gates = _steps(ops.concat([n * i * (1.0 - i), c_before * f * (1.0 - f), i * (1.0 - n * n)], axis=-1))
-    to_output, to_cell, forget = _steps(t * o * (1.0 - o)), _steps(o * (1.0 - t * t)), _steps(f)
+    to_gates = _steps(ops.concat([n * i * (1.0 - i), c_before * f * (1.0 - f), i * (1.0 - n * n), t * o * (1.0 - o)], axis=-1))
+    to_cell, forget = _steps(o * (1.0 - t * t)), _steps(f)
     own_h = _steps(ops.zeros_like(y) if g is None else g)
     own_c = None if gc is None else _steps(gc)
     dh = dc = None
@@ -134,7 +147,7 @@ def lstm_derivative(g: Any, gc: Any, y: Any, cells: Any, u: Any, h: Any, c: Any,
         dh = own_h[k] if dh is None else own_h[k] + dh
         dc = dh * to_cell[k] if dc is None else dc + dh * to_cell[k]
         dc = dc if own_c is None else dc + own_c[k]
-        d = ops.concat([ops.concat([dc, dc, dc], axis=-1) * to_gates[k], dh * to_output[k]], axis=-1)
+        d = ops.concat([dc, dc, dc, dh], axis=-1) * to_gates[k]
         dh, dc = ops.matmul(d, w), dc * forget[k]
         found.append(d)
     du = ops.stack(found[::-1], axis=0)
@@ -150,7 +163,7 @@ def gru_sequence(u: Any, h: Any, w: Any, b: Any) -> Any:
         v = ops.matmul(h, transposed)
         v = v if b is None else v + b
         pair = (..., slice(0, 2 * size))
-        s = ops.sigmoid(ops.getitem(step, key=pair) + ops.getitem(v, key=pair))
+        s = _logistic(ops.getitem(step, key=pair) + ops.getitem(v, key=pair))
         n = ops.tanh(_part(step, 2, size) + _part(s, 0, size) * _part(v, 2, size))
         h = n + _part(s, 1, size) * (h - n)
         states.append(h)
@@ -164,7 +177,7 @@ def gru_derivative(g: Any, y: Any, u: Any, h: Any, w: Any, b: Any) -> tuple[Any,
     v = ops.reshape(_product(_rows(h_before), w), tuple(u.shape))
     v = v if b is None else v + b
     pair = (..., slice(0, 2 * size))
-    s = ops.sigmoid(ops.getitem(u, key=pair) + ops.getitem(v, key=pair))
+    s = _logistic(ops.getitem(u, key=pair) + ops.getitem(v, key=pair))
     r, z, v_new = _part(s, 0, size), _part(s, 1, size), _part(v, 2, size)
     n = ops.tanh(_part(u, 2, size) + r * v_new)
     new = (1.0 - z) * (1.0 - n * n)

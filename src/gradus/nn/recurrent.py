@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 from gradus import ops
+from gradus.autograd import is_grad_enabled
 from gradus.errors import ShapeError, UsageError, UsageWarning
 from gradus.function import Function
 from gradus.fused import recurrent
@@ -21,8 +22,16 @@ from gradus.nn import init
 from gradus.nn.linear import dtype_error
 from gradus.nn.module import Module
 from gradus.nn.parameter import Parameter
-from gradus.tensors import Tensor
+from gradus.tensors import Tensor, wrap
 from gradus.torch_names import empty, zeros
+
+
+def _bare(f: Any, *args: Any) -> Any:
+    """``f`` on the arrays beneath the tensors where no derivative is recorded: an op on them costs a third."""
+    if is_grad_enabled():
+        return f(*args)
+    y = f(*[arg.value if isinstance(arg, Tensor) else arg for arg in args])
+    return tuple([None if part is None else wrap(part) for part in y]) if isinstance(y, tuple) else wrap(y)
 
 
 class _SimpleSequence(Function):
@@ -30,14 +39,14 @@ class _SimpleSequence(Function):
 
     @staticmethod
     def forward(ctx: Any, kind: str, u: Tensor, h: Tensor, w: Tensor) -> Tensor:
-        y = recurrent.simple_sequence(kind, u, h, w)
+        y = _bare(recurrent.simple_sequence, kind, u, h, w)
         ctx.kind = kind
         ctx.save_for_backward(y, h, w)
         return y
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
-        return None, *recurrent.simple_derivative(ctx.kind, g, *ctx.saved_tensors)
+        return None, *_bare(recurrent.simple_derivative, ctx.kind, g, *ctx.saved_tensors)
 
 
 class _LSTMSequence(Function):
@@ -45,14 +54,14 @@ class _LSTMSequence(Function):
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, h: Tensor, c: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-        y, cells = recurrent.lstm_sequence(u, h, c, w)
+        y, cells = _bare(recurrent.lstm_sequence, u, h, c, w)
         ctx.save_for_backward(y, cells, u, h, c, w)
         ctx.set_materialize_grads(False)
         return y, cells
 
     @staticmethod
     def backward(ctx: Any, g: Tensor | None, gc: Tensor | None) -> Any:
-        return recurrent.lstm_derivative(g, gc, *ctx.saved_tensors)
+        return _bare(recurrent.lstm_derivative, g, gc, *ctx.saved_tensors)
 
 
 class _GRUSequence(Function):
@@ -60,13 +69,13 @@ class _GRUSequence(Function):
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, h: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
-        y = recurrent.gru_sequence(u, h, w, b)
+        y = _bare(recurrent.gru_sequence, u, h, w, b)
         ctx.save_for_backward(y, u, h, w, b)
         return y
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
-        return recurrent.gru_derivative(g, *ctx.saved_tensors)
+        return _bare(recurrent.gru_derivative, g, *ctx.saved_tensors)
 
 
 class _Recurrent(Module):
