@@ -60,12 +60,10 @@ def fastest(call: Callable[[], Any], seconds: float = 0.3) -> float:
 
 def product() -> tuple[str, Product]:
     """The name of the library and its float32 matrix product: the one Gradus has chosen, or NumPy's."""
-    try:
-        from gradus import blas
-    except ImportError:
-        blas = None
-    chosen = blas.library() if blas else None
-    if chosen is None or chosen.openblas is None:
+    from gradus import blas
+
+    chosen = blas.library()
+    if chosen.openblas is None:
         return "NumPy", lambda a, b, out: np.matmul(a, b, out=out)
     return f"{chosen.name} {chosen.core}".strip(), chosen.openblas.product
 

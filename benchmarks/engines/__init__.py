@@ -39,5 +39,9 @@ ENGINES = {
 BASE = "torch"  # ratios are taken against it
 
 
+def at_once(result: Any) -> None:
+    """The way to wait for libraries that return when the result is there."""
+
+
 class NotApplicableError(Exception):
     """The engine cannot run this workload; the message says why."""

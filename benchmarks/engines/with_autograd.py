@@ -9,7 +9,7 @@ import autograd.numpy as anp
 import numpy as np
 from autograd import value_and_grad
 
-from engines import NotApplicableError, Unit
+from engines import NotApplicableError, Unit, at_once
 
 
 def set_threads(count: int) -> None:
@@ -49,7 +49,7 @@ def training_step(workload: Any, start: Any) -> Any:
 
 
 def training(workload: Any, start: Any, compile: bool) -> Unit:
-    return Unit(training_step(workload, start), list(zip(*start.data, strict=True)), numbers, id)
+    return Unit(training_step(workload, start), list(zip(*start.data, strict=True)), numbers, at_once)
 
 
 def gradient(workload: Any, start: Any, compile: bool) -> Unit:
@@ -58,7 +58,7 @@ def gradient(workload: Any, start: Any, compile: bool) -> Unit:
     def flat(result: Any) -> list[float]:
         return numbers((result[0], *(result[1][name] for name in start.weights)))
 
-    return Unit(lambda *batch: gradients(start.weights, *batch), list(zip(*start.data, strict=True)), flat, id)
+    return Unit(lambda *batch: gradients(start.weights, *batch), list(zip(*start.data, strict=True)), flat, at_once)
 
 
 def inference(workload: Any, start: Any, compile: bool) -> Unit:
@@ -72,4 +72,4 @@ def epoch(workload: Any, start: Any, compile: bool) -> Unit:
     def one_epoch(order: Any) -> Any:
         return np.mean([step(x[rows], y[rows]) for rows in workload.batches(order)])
 
-    return Unit(one_epoch, [(order,) for order in orders], numbers, id)
+    return Unit(one_epoch, [(order,) for order in orders], numbers, at_once)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import gradus
-from engines import NotApplicableError, Unit
+from engines import NotApplicableError, Unit, at_once
 
 
 def set_threads(count: int) -> None:
@@ -52,7 +52,7 @@ def training_step(workload: Any, start: Any, compile: bool) -> Any:
 
 
 def training(workload: Any, start: Any, compile: bool) -> Unit:
-    return Unit(training_step(workload, start, compile), [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, id)
+    return Unit(training_step(workload, start, compile), [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, at_once)
 
 
 def gradient(workload: Any, start: Any, compile: bool) -> Unit:
@@ -63,7 +63,7 @@ def gradient(workload: Any, start: Any, compile: bool) -> Unit:
         value = workload.value(gradus, weights, *batch)
         return (value, *gradus.autograd.grad(value, inputs))
 
-    return Unit(compiled(value_and_gradients, compile), [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, id)
+    return Unit(compiled(value_and_gradients, compile), [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, at_once)
 
 
 def inference(workload: Any, start: Any, compile: bool) -> Unit:
@@ -74,7 +74,7 @@ def inference(workload: Any, start: Any, compile: bool) -> Unit:
         with gradus.no_grad():
             return workload.output(gradus, model, *batch)
 
-    return Unit(compiled(answer, compile), [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, id)
+    return Unit(compiled(answer, compile), [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, at_once)
 
 
 def epoch(workload: Any, start: Any, compile: bool) -> Unit:
@@ -89,4 +89,4 @@ def epoch(workload: Any, start: Any, compile: bool) -> Unit:
             total += step(*batch).detach()
         return total / len(loader)
 
-    return Unit(one_epoch, [(order,) for order in orders], numbers, id)
+    return Unit(one_epoch, [(order,) for order in orders], numbers, at_once)

@@ -14,7 +14,7 @@ import numpy as np
 from jax import numpy as jnp
 from workloads.parts import Arrays
 
-from engines import Unit
+from engines import Unit, at_once
 
 Tree = Any
 
@@ -79,7 +79,7 @@ def arguments(start: Any) -> list[tuple[Any, ...]]:
 
 
 def training(workload: Any, start: Any, compile: bool) -> Unit:
-    return Unit(training_step(workload, start), arguments(start), numbers, id)
+    return Unit(training_step(workload, start), arguments(start), numbers, at_once)
 
 
 def gradient(workload: Any, start: Any, compile: bool) -> Unit:
@@ -92,12 +92,12 @@ def gradient(workload: Any, start: Any, compile: bool) -> Unit:
     def flat(result: Any) -> list[float]:
         return numbers((result[0], *(result[1][name] for name in start.weights)))
 
-    return Unit(call, arguments(start), flat, id)
+    return Unit(call, arguments(start), flat, at_once)
 
 
 def inference(workload: Any, start: Any, compile: bool) -> Unit:
     output, weights = jax.jit(loss_of(workload)), weights_of(workload, start)
-    return Unit(lambda *batch: output(weights, *batch).block_until_ready(), arguments(start), numbers, id)
+    return Unit(lambda *batch: output(weights, *batch).block_until_ready(), arguments(start), numbers, at_once)
 
 
 def epoch(workload: Any, start: Any, compile: bool) -> Unit:
@@ -108,4 +108,4 @@ def epoch(workload: Any, start: Any, compile: bool) -> Unit:
         losses = [step(x[rows], y[rows]) for rows in workload.batches(order)]
         return np.mean(losses)
 
-    return Unit(one_epoch, [(order,) for order in orders], numbers, id)
+    return Unit(one_epoch, [(order,) for order in orders], numbers, at_once)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engines import Unit
+from engines import Unit, at_once
 
 
 def set_threads(count: int) -> None:
@@ -54,7 +54,7 @@ def training_step(workload: Any, start: Any, compile: bool) -> Any:
 
 
 def training(workload: Any, start: Any, compile: bool) -> Unit:
-    return Unit(training_step(workload, start, compile), [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, id)
+    return Unit(training_step(workload, start, compile), [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, at_once)
 
 
 def gradient(workload: Any, start: Any, compile: bool) -> Unit:
@@ -66,7 +66,7 @@ def gradient(workload: Any, start: Any, compile: bool) -> Unit:
         value = value_of(*batch)
         return (value, *torch.autograd.grad(value, inputs))
 
-    return Unit(value_and_gradients, [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, id)
+    return Unit(value_and_gradients, [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, at_once)
 
 
 def inference(workload: Any, start: Any, compile: bool) -> Unit:
@@ -77,7 +77,7 @@ def inference(workload: Any, start: Any, compile: bool) -> Unit:
     def answer(*batch: Any) -> Any:
         return output(*batch)
 
-    return Unit(answer, [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, id)
+    return Unit(answer, [tensors(batch) for batch in zip(*start.data, strict=True)], numbers, at_once)
 
 
 def epoch(workload: Any, start: Any, compile: bool) -> Unit:
@@ -93,4 +93,4 @@ def epoch(workload: Any, start: Any, compile: bool) -> Unit:
             total += step(*batch).detach()
         return total / len(loader)
 
-    return Unit(one_epoch, [(order.tolist(),) for order in orders], numbers, id)
+    return Unit(one_epoch, [(order.tolist(),) for order in orders], numbers, at_once)
