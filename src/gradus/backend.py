@@ -108,7 +108,8 @@ class Namespace:
     def _add_rows(self, out: Any, rows: Any, g: Any) -> None:
         """Whole rows, put in order first: sums of neighbours run six times as fast as add.at."""
         xp = self.module
-        rows = xp.where(rows < 0, rows + out.shape[0], rows).reshape(-1)
+        rows = rows.reshape(-1).astype(xp.int64)
+        rows = xp.where(rows < 0, rows + out.shape[0], rows)
         order = xp.argsort(rows, kind="stable")
         rows = rows[order]
         starts = xp.flatnonzero(xp.concatenate((xp.ones(1, bool), rows[1:] != rows[:-1])))
