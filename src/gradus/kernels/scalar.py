@@ -69,24 +69,40 @@ def _by_type(name: str, compiled: dict[Any, Function], text: str) -> Function:
     return function
 
 
-def _reduction(c: SimpleNamespace) -> Callable[[Any], tuple[Any, Any]]:
-    """x = k ln 2 + r with |r| <= ln(2) / 2, as (k, r)."""
+def _reduction(c: SimpleNamespace) -> Callable[[Any], tuple[Any, Any, Any]]:
+    """x = k ln 2 + r + lost with |r| <= ln(2) / 2, as (k, r, lost)."""
     log2_e, high, low = c.log2_e, -c.ln2_high, -c.ln2_low
 
     @inlined
     def reduced(x):
         k = nearest(x * log2_e)
-        return k, multiply_add(k, low, multiply_add(k, high, x))
+        near = multiply_add(k, high, x)
+        r = multiply_add(k, low, near)
+        return k, r, multiply_add(k, low, near - r)
 
     return reduced
 
 
-def _exp(c: SimpleNamespace) -> Function:
-    reduced, series, one, half, low, high = _reduction(c), c.exp, c.one, c.half, c.exp_low, c.exp_high
+def _one_plus(c: SimpleNamespace, careful: bool) -> Callable[[Any, Any], Any]:
+    """1 + r + small; with care, what the first sum loses is not lost."""
+    one = c.one
+
+    def plain(r, small):
+        return (small + r) + one
+
+    def with_care(r, small):
+        head = one + r
+        return head + (((one - head) + r) + small)
+
+    return inlined(with_care if careful else plain)
+
+
+def _exp(c: SimpleNamespace, careful: bool = False) -> Function:
+    reduced, one_plus, series, half, low, high = _reduction(c), _one_plus(c, careful), c.exp, c.half, c.exp_low, c.exp_high
 
     def exp(x):
-        k, r = reduced(choose(x > high, high, choose(x < low, low, x)))
-        power = multiply_add(r * r, polynomial(r, series), r) + one
+        k, r, lost = reduced(choose(x > high, high, choose(x < low, low, x)))
+        power = one_plus(r, multiply_add(r * r, polynomial(r, series), lost))
         first = nearest(k * half)  # 2^k in two factors, so that neither overflows where the result does not
         return power * power_of_two(first) * power_of_two(k - first)
 
@@ -99,7 +115,7 @@ def _moderate_exp(c: SimpleNamespace) -> Function:
 
     @inlined
     def moderate_exp(x):
-        k, r = reduced(x)
+        k, r, _ = reduced(x)
         return (multiply_add(r * r, polynomial(r, series), r) + one) * power_of_two(k)
 
     return moderate_exp
@@ -110,9 +126,9 @@ def _expm1(c: SimpleNamespace) -> Function:
     low, high, linear = c.expm1_low, c.exp_high, c.linear
 
     def expm1(x):
-        k, r = reduced(choose(x > high, high, choose(x < low, low, x)))
+        k, r, lost = reduced(choose(x > high, high, choose(x < low, low, x)))
         scale = power_of_two(k - one)  # half of 2^k, which may overflow
-        grown = multiply_add(r * r, polynomial(r, series), r)
+        grown = multiply_add(r * r, polynomial(r, series), lost) + r
         return choose(magnitude(x) < linear, x, two * multiply_add(scale, grown, scale - half))
 
     return expm1
@@ -163,11 +179,15 @@ def _log1p(c: SimpleNamespace) -> Function:
 
 
 def _sigmoid(c: SimpleNamespace) -> Function:
-    exp, zero, one = inlined(_exp(c)), c.zero, c.one
+    exp, zero, one, half, centre = inlined(_exp(c, careful=True)), c.zero, c.one, c.half, c.number(1.457)
 
     def sigmoid(x):
         e = exp(-magnitude(x))
-        return choose(x >= zero, one, e) / (one + e)
+        total = one + e
+        lost = (one - total) + e
+        y = choose(x >= zero, one, e) / total
+        inverse = multiply_add(total, -half, centre)  # 1 / total to 5 %, enough for what half a unit in the last place makes
+        return multiply_add(y * lost, -inverse, y)
 
     return sigmoid
 
@@ -257,7 +277,12 @@ def _small_quarter_turns(x):
     """A float64 x = n π/2 + r as (n, r), for |x| <= 2^20 (after Cody and Waite)."""
     a, b, c, d = QUARTER_PARTS
     n = nearest(x * (2 / math.pi))
-    return n, (((x - n * a) - n * b) - n * c) - n * d
+    exact = x - n * a
+    near = exact - n * b
+    lost = (exact - near) - n * b
+    nearer = near - n * c
+    lost += (near - nearer) - n * c
+    return n, nearer + (lost - n * d)
 
 
 @inlined
