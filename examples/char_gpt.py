@@ -166,12 +166,14 @@ def main(options: argparse.Namespace) -> float:
     losses: list[float] = []
     found = [(0, estimate(model, valid, 20, batch))]
     print(f"step {0:5d}  validation loss {found[0][1]:.3f}")
-    began = time.perf_counter()
+    seconds = 0.0
     for t in range(total):
         for group in optimizer.param_groups:
             group["lr"] = rate(t, total, options.lr)
+        began = time.perf_counter()
         losses.append(step(*batches(train, batch, context, random)).item())
-        done, seconds = t + 1, time.perf_counter() - began
+        seconds += time.perf_counter() - began
+        done = t + 1
         if done % max(total // 10, 1) == 0 or done == total:
             found.append((done, estimate(model, valid, 200 if done == total else 20, batch)))
             mean = np.mean(losses[-max(total // 10, 1) :])
