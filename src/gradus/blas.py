@@ -339,9 +339,9 @@ def default_threads() -> int:
 
 
 def set_default_threads() -> None:
-    """Hold NumPy's OpenBLAS to the default number of threads; an environment that names a number has told it already."""
+    """Hold NumPy's OpenBLAS to the default number of threads. Whoever has lowered it further, or named one in the environment, is heard."""
     bundled = numpy_openblas()
-    if bundled and not any(os.environ.get(variable) for variable in THREAD_VARIABLES):
+    if bundled and bundled.threads > default_threads():
         bundled.threads = default_threads()
 
 
@@ -371,5 +371,6 @@ def set_num_threads(count: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads one matrix product may use (the default, as long as nobody has set it)."""
-    return default_threads() if _wanted_threads is None else _wanted_threads
+    """How many threads one matrix product may use: as NumPy's library says; if it says nothing, the number set or the default."""
+    bundled = numpy_openblas()
+    return bundled.threads if bundled else _wanted_threads or default_threads()

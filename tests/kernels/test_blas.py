@@ -216,8 +216,16 @@ THREADS = "import gradus; from gradus import blas; print(gradus.get_num_threads(
 )
 def test_the_environment_decides_about_threads(variable: str, value: str, count: int) -> None:
     found = run(THREADS, **(dict.fromkeys(blas.THREAD_VARIABLES, "") | {variable: value}))
-    cores = len(os.sched_getaffinity(0))
-    assert found[0] == str(count) and (count > cores or found == [str(count)] * 3)
+    assert found == [str(min(count, len(os.sched_getaffinity(0))))] * 3
+
+
+@pytest.mark.parametrize("threads, left", [(1, 1), (2, 2), (4, 4), (8, 4)])
+def test_the_default_only_lowers(threads: int, left: int, monkeypatch) -> None:
+    bundled = SimpleNamespace(threads=threads)
+    monkeypatch.setattr(blas, "numpy_openblas", lambda: bundled)
+    monkeypatch.setattr(blas, "default_threads", lambda: 4)
+    blas.set_default_threads()
+    assert bundled.threads == left
 
 
 def test_half_of_the_cores_by_default() -> None:

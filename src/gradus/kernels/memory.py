@@ -61,7 +61,7 @@ _SINGLE, _DOUBLE = _product("gradus_sgemm", types.float32), _product("gradus_dge
 HAS_PRODUCTS = blas.bind() is not None
 
 
-@numba.njit(error_model="numpy", cache=True, forceinline=True)
+@numba.njit(error_model="numpy", forceinline=True)
 def sgemm(trans_a, trans_b, m, n, k, alpha, a_address, lda, b_address, ldb, beta, c_address, ldc):
     """C = alpha · A' B' + beta · C in float32, row-major: A' (m, k) is A or its transpose, B' (k, n), C (m, n).
 
@@ -76,7 +76,7 @@ def sgemm(trans_a, trans_b, m, n, k, alpha, a_address, lda, b_address, ldb, beta
     _SINGLE(ROW_MAJOR, first, second, m, n, k, numba.float32(alpha), a, lda, b, ldb, numba.float32(beta), c, ldc)
 
 
-@numba.njit(error_model="numpy", cache=True, forceinline=True)
+@numba.njit(error_model="numpy", forceinline=True)
 def dgemm(trans_a, trans_b, m, n, k, alpha, a_address, lda, b_address, ldb, beta, c_address, ldc):
     """As :func:`sgemm`, in float64."""
     first = TRANSPOSED if trans_a else AS_IT_IS
