@@ -20,6 +20,7 @@ from gradus.cli import main
 from gradus.cli import training as training_module
 from gradus.data import digits
 from gradus.errors import DataError, MissingExtraError, missing_extra
+from gradus.nn import Conv2d
 from gradus.train import History, load_run
 
 FILES = {"config.json", "metrics.jsonl", "curves.png", "confusion.png", "mistakes.png", "model.safetensors"}
@@ -116,6 +117,17 @@ def test_options_arrive(optimizer: str, capsys: pytest.CaptureFixture[str]) -> N
     assert learner.history["lr"] == [0.02, 0.02, 0.02]
     assert learner.step == 3 * -(-1293 // 50)
     assert "label smoothing" not in capsys.readouterr().out
+
+
+def test_the_convolutional_model() -> None:
+    assert call("train", "--model", "cnn", "--epochs", "4", "--hidden", "32", "--out", "run") == 0
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["results"]["test_accuracy"] >= 0.9
+    assert config["model"] == {"kind": "cnn", "inputs": [8, 8], "classes": 10, "hidden": [32], "dropout": 0.4}
+    _, _, x_test, _ = digits()
+    learner = load_run("run")
+    assert len(learner.predict(x_test)) == len(x_test)
+    assert isinstance(learner.model[1], Conv2d)
 
 
 def test_the_linear_model_and_the_default_folder() -> None:

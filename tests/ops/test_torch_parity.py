@@ -65,6 +65,59 @@ def _rms_normalize(x, axis, eps):
     return x * torch.rsqrt((x * x).mean(axis, keepdim=True) + eps)
 
 
+def _unpadded(x, padding):
+    (top, bottom), (left, right) = padding
+    return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+
+
+def _surrounded(x, padding):
+    return F.pad(x, [n for pair in reversed(padding) for n in pair])
+
+
+def _conv2d(x, w, padding=0, **given):
+    uneven = isinstance(padding, tuple) and isinstance(padding[0], tuple)
+    return F.conv2d(_surrounded(x, padding) if uneven else x, w, padding=0 if uneven else padding, **given)
+
+
+def _conv2d_input_gradient(g, w, x_shape, stride, padding, dilation, groups):
+    """A transposed convolution, of which the rows that no window reached are missing at the end."""
+    y = F.conv_transpose2d(g, w, stride=stride, dilation=dilation, groups=groups)
+    size = [n + sum(pad) for n, pad in zip(x_shape[2:], padding, strict=True)]
+    return _unpadded(F.pad(y, [0, size[1] - y.shape[3], 0, size[0] - y.shape[2]]), padding)
+
+
+def _conv2d_weight_gradient(x, g, w_shape, stride, padding, dilation, groups):
+    return torch.nn.grad.conv2d_weight(_surrounded(x, padding), w_shape, g, stride, 0, dilation, groups)
+
+
+def _max_pool2d_gradient(g, x, kernel, stride, padding, dilation):
+    padded = F.pad(x, [n for pair in reversed(padding) for n in pair], value=-torch.inf)
+    _, places = F.max_pool2d(padded, kernel, stride, 0, dilation, return_indices=True)
+    y = torch.zeros_like(padded).flatten(2).scatter_add(2, places.flatten(2), g.flatten(2))
+    return _unpadded(y.reshape(padded.shape), padding)
+
+
+def _sum_pool2d(x, kernel, stride, padding):
+    return F.avg_pool2d(_surrounded(x, padding), kernel, stride, divisor_override=1)
+
+
+def _sum_pool2d_gradient(g, size, kernel, stride, padding):
+    """Each cotangent spread by a transposed convolution with ones."""
+    ones = torch.ones((g.shape[1], 1, *kernel), dtype=g.dtype)
+    return _conv2d_input_gradient(g, ones, (*g.shape[:2], *size), stride, padding, (1, 1), g.shape[1])
+
+
+def _unfold2d(x, kernel, stride, padding, dilation):
+    columns = F.unfold(_surrounded(x, padding), kernel, dilation, 0, stride)
+    size = [(n + sum(p) - d * (k - 1) - 1) // s + 1 for n, p, d, k, s in zip(x.shape[2:], padding, dilation, kernel, stride, strict=True)]
+    return columns.reshape(*x.shape[:2], -1, *size)
+
+
+def _fold2d(x, size, kernel, stride, padding, dilation):
+    padded = [n + sum(pad) for n, pad in zip(size, padding, strict=True)]
+    return _unpadded(F.fold(x.flatten(3).flatten(1, 2), padded, kernel, dilation, 0, stride), padding)
+
+
 PARITY = {
     "zero_safe_mul": torch.mul,
     "stop_gradient": lambda x: x.detach(),
@@ -112,6 +165,15 @@ PARITY = {
     "gelu": F.gelu,
     "silu": F.silu,
     "rms_normalize": lambda x, axis, eps: _rms_normalize(x, axis, eps),
+    "conv2d": _conv2d,
+    "conv2d_input_gradient": _conv2d_input_gradient,
+    "conv2d_weight_gradient": _conv2d_weight_gradient,
+    "max_pool2d": F.max_pool2d,
+    "max_pool2d_gradient": _max_pool2d_gradient,
+    "sum_pool2d": _sum_pool2d,
+    "sum_pool2d_gradient": _sum_pool2d_gradient,
+    "unfold2d": _unfold2d,
+    "fold2d": _fold2d,
     "softmax_cross_entropy": lambda x, target: F.cross_entropy(x, target, reduction="none"),
 }
 NO_TWIN = {"random_uniform": "another generator"}

@@ -16,7 +16,7 @@ from gradus.cli.training import DEFAULTS, Options, train
 from gradus.errors import UsageError, missing_extra
 
 Dataset = enum.StrEnum("Dataset", ["digits", "mnist", "fashion"])
-Model = enum.StrEnum("Model", ["linear", "mlp"])
+Model = enum.StrEnum("Model", ["linear", "mlp", "cnn"])
 OptimizerName = enum.StrEnum("OptimizerName", ["sgd", "adam", "adamw"])
 
 
@@ -101,7 +101,9 @@ def train_command(typer: Any) -> Any:
 
     def command(
         dataset: Dataset = typer.Argument(Dataset.digits, help="What to learn."),
-        model: Model = option(Model.mlp, help="linear: softmax regression. mlp: hidden layers with ReLU."),
+        model: Model = option(
+            Model.mlp, help="linear: softmax regression. mlp: hidden layers with ReLU. cnn: two convolutions before them."
+        ),
         hidden: list[str] = option(None, help="Widths of the hidden layers: --hidden 256,128. " + by_dataset("hidden") + "."),
         dropout: float = option(None, min=0.0, max=0.9, help="Share of hidden values left out in training. " + by_dataset("dropout") + "."),
         epochs: int = option(None, min=1, help="Passes over the training images. " + by_dataset("epochs") + "."),

@@ -44,6 +44,9 @@ class Defaults(NamedTuple):
     sgd_lr: float = 0.1
 
 
+# Where a convolutional network wants something else, on any data set.
+CNN_DEFAULTS = {"hidden": (128,), "lr": 0.003, "sgd_lr": 0.05}
+
 DEFAULTS = {
     "digits": Defaults(hidden=(128,), dropout=0.4, epochs=40, batch_size=32, lr=0.01),
     "mnist": Defaults(hidden=(256,), dropout=0.2, epochs=10, batch_size=128, lr=0.004),
@@ -78,6 +81,8 @@ class Options(NamedTuple):
                 "a linear model has no hidden layers", got="--model linear with --hidden or --dropout", fix="--model mlp", where=""
             )
         defaults = DEFAULTS[given["dataset"]]._asdict()
+        if given["model"] == "cnn":
+            defaults |= CNN_DEFAULTS
         if given["optimizer"] == "sgd":
             defaults["lr"] = defaults["sgd_lr"]
         options = cls(**{name: defaults[name] if given.get(name) is None else given[name] for name in cls._fields})
@@ -88,7 +93,7 @@ class Options(NamedTuple):
     def recipe(self, inputs: tuple[int, ...]) -> dict[str, Any]:
         """What :func:`gradus.train.build_model` makes the model from."""
         recipe: dict[str, Any] = {"kind": self.model, "inputs": list(inputs), "classes": len(NAMES[self.dataset])}
-        if self.model == "mlp":
+        if self.model != "linear":
             recipe |= {"hidden": list(self.hidden), "dropout": self.dropout}
         return recipe
 

@@ -1,4 +1,4 @@
-"""Flatten: images to vectors."""
+"""Flatten and Unflatten: images to vectors, and an axis to several."""
 
 from __future__ import annotations
 
@@ -32,3 +32,28 @@ class Flatten(Module):
     def extra_repr(self) -> str:
         """The two axes."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Makes several axes of one: the inverse of :class:`Flatten`.
+
+    Args:
+        dim: the axis.
+        unflattened_size: the lengths of the axes that take its place; one may be -1.
+
+    Example:
+        >>> import gradus
+        >>> Unflatten(1, (1, 28))(gradus.ones(5, 28, 28)).shape
+        Size([5, 1, 28, 28])
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        self.dim, self.unflattened_size = dim, unflattened_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x.unflatten(dim, unflattened_size)``."""
+        return x.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        """The axis and the lengths."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -2,6 +2,8 @@
 
 from gradus.fused.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
 from gradus.fused.attention import scaled_dot_product_attention
+from gradus.fused.avg_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, avg_pool1d, avg_pool2d
+from gradus.fused.conv import conv1d, conv2d
 from gradus.fused.dropout import dropout
 from gradus.fused.embedding import embedding
 from gradus.fused.labels import one_hot
@@ -16,15 +18,24 @@ from gradus.fused.loss import (
     smooth_l1_loss,
 )
 from gradus.fused.norm import batch_norm, group_norm, layer_norm, rms_norm
+from gradus.fused.pool import max_pool1d, max_pool2d
 from gradus.fused.softmax import log_softmax, softmax
+from gradus.fused.unfold import fold, unfold
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "avg_pool1d",
+    "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy_with_logits",
+    "conv1d",
+    "conv2d",
     "cross_entropy",
     "dropout",
     "elu",
     "embedding",
+    "fold",
     "gelu",
     "group_norm",
     "huber_loss",
@@ -33,6 +44,8 @@ __all__ = [
     "leaky_relu",
     "linear",
     "log_softmax",
+    "max_pool1d",
+    "max_pool2d",
     "mse_loss",
     "nll_loss",
     "one_hot",
@@ -45,4 +58,5 @@ __all__ = [
     "softmax",
     "softplus",
     "tanh",
+    "unfold",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 from gradus import nn
 from gradus.errors import UsageError
 
-KINDS = ("linear", "mlp")
+KINDS = ("linear", "mlp", "cnn")
 
 
 def linear(inputs: Sequence[int], classes: int) -> nn.Sequential:
@@ -45,11 +45,38 @@ def mlp(inputs: Sequence[int], classes: int, hidden: Sequence[int] = (128,), dro
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
+def cnn(inputs: Sequence[int], classes: int, hidden: Sequence[int] = (128,), dropout: float = 0.0) -> nn.Sequential:
+    """Two convolutions of 32 and 64 channels (3 x 3, ReLU, 2 x 2 max pooling after each), then a multilayer perceptron.
+
+    Args:
+        inputs: shape of one image, (H, W) or (C, H, W), at least 4 x 4.
+        classes: number of outputs.
+        hidden: width of each hidden layer of the perceptron.
+        dropout: probability that a hidden value is left out in training.
+
+    Shapes: (B, *inputs) -> (B, classes).
+
+    Example:
+        >>> cnn((28, 28), 10).summary((1, 28, 28)).parameters
+        421642
+    """
+    size = tuple(inputs)
+    if len(size) not in (2, 3) or min(size[-2:]) < 4:
+        raise UsageError("a cnn takes images", got=f"inputs of shape {size}", wanted="(H, W) or (C, H, W), at least 4 x 4")
+    channels = 1 if len(size) == 2 else size[0]
+    layers: list[nn.Module] = [nn.Unflatten(1, (1, size[0]))] if len(size) == 2 else []
+    for width in (32, 64):
+        layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        channels = width
+    return nn.Sequential(*layers, *mlp((channels, size[-2] // 4, size[-1] // 4), classes, hidden, dropout))
+
+
 def build_model(recipe: dict[str, Any]) -> nn.Sequential:
     """The model of a recipe, which it keeps as ``model.recipe``.
 
     Args:
-        recipe: ``{"kind": "linear" | "mlp", "inputs": [28, 28], "classes": 10}``, an mlp also ``"hidden": [128]`` and ``"dropout": 0.0``.
+        recipe: ``{"kind": "linear" | "mlp" | "cnn", "inputs": [28, 28], "classes": 10}``, an mlp or cnn also ``"hidden": [128]``
+            and ``"dropout": 0.0``.
 
     Example:
         >>> model = build_model({"kind": "mlp", "inputs": [8, 8], "classes": 10, "hidden": [32]})
@@ -65,6 +92,7 @@ def build_model(recipe: dict[str, Any]) -> nn.Sequential:
     if kind == "linear":
         model = linear(recipe["inputs"], recipe["classes"])
     else:
-        model = mlp(recipe["inputs"], recipe["classes"], recipe.get("hidden", (128,)), recipe.get("dropout", 0.0))
+        make = cnn if kind == "cnn" else mlp
+        model = make(recipe["inputs"], recipe["classes"], recipe.get("hidden", (128,)), recipe.get("dropout", 0.0))
     model.recipe = dict(recipe)
     return model
