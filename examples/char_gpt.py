@@ -167,13 +167,12 @@ def main(options: argparse.Namespace) -> float:
     found = [(0, estimate(model, valid, 20, batch))]
     print(f"step {0:5d}  validation loss {found[0][1]:.3f}")
     seconds = 0.0
-    for t in range(total):
+    for done in range(1, total + 1):
         for group in optimizer.param_groups:
-            group["lr"] = rate(t, total, options.lr)
+            group["lr"] = rate(done - 1, total, options.lr)
         began = time.perf_counter()
         losses.append(step(*batches(train, batch, context, random)).item())
         seconds += time.perf_counter() - began
-        done = t + 1
         if done % max(total // 10, 1) == 0 or done == total:
             found.append((done, estimate(model, valid, 200 if done == total else 20, batch)))
             mean = np.mean(losses[-max(total // 10, 1) :])
