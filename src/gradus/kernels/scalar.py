@@ -11,8 +11,10 @@ arithmetic, and they are inlined: a loop over an array that calls them runs on 8
             out[i] = scalar.log1p(scalar.exp(x[i]))
 
 The loop needs ``error_model="numpy"`` and no fastmath; with fastmath, infinities and NaN go wrong. Each function is right for ±0, ±inf,
-NaN, denormals and overflow. The number in each docstring is the largest error found, in units in the last place (float32, float64);
-``benchmarks/scalar_functions.py`` measures it. ``pow`` is left to the C library.
+NaN, denormals and overflow. The numbers in each docstring are the largest errors found, in units in the last place: on every seventh
+of all float32 patterns, on 10⁷ random float64 (erf: 20,000); ``benchmarks/scalar_functions.py`` measures them. Where the processor has no
+fused multiply-add, the last bit may differ, within the same bounds for float32. In float64, sine and cosine take a branch, for the C
+library, where x is beyond ±2^20, so they stay scalar code. ``pow`` is left to the C library.
 """
 
 from __future__ import annotations
@@ -301,12 +303,12 @@ def _cos64(x):
     return _wave64(n + 1.0, r)
 
 
-exp = _by_type("exp", _both(_exp), "e^x: (ulp).")
-expm1 = _by_type("expm1", _both(_expm1), "e^x - 1: (ulp).")
-log = _by_type("log", _both(_log), "The natural logarithm: (ulp).")
-log1p = _by_type("log1p", _both(_log1p), "log(1 + x): (ulp).")
-sigmoid = _by_type("sigmoid", _both(_sigmoid), "1 / (1 + e^-x): (ulp).")
-tanh = _by_type("tanh", _both(_tanh), "The hyperbolic tangent: (ulp).")
-erf = _by_type("erf", _both(_erf), "The error function: (ulp).")
-sin = _by_type("sin", {types.float32: _sin32, types.float64: _sin64}, "The sine of x in radians: (ulp).")
-cos = _by_type("cos", {types.float32: _cos32, types.float64: _cos64}, "The cosine of x in radians: (ulp).")
+exp = _by_type("exp", _both(_exp), "e^x: 0.85 ulp in float32, 0.83 in float64.")
+expm1 = _by_type("expm1", _both(_expm1), "e^x - 1: 1.40 ulp in float32, 1.54 in float64.")
+log = _by_type("log", _both(_log), "The natural logarithm: 0.82 ulp in float32, 0.79 in float64.")
+log1p = _by_type("log1p", _both(_log1p), "log(1 + x): 0.82 ulp in float32, 0.81 in float64.")
+sigmoid = _by_type("sigmoid", _both(_sigmoid), "1 / (1 + e^-x): 1.94 ulp in float32, 1.82 in float64.")
+tanh = _by_type("tanh", _both(_tanh), "The hyperbolic tangent: 1.32 ulp in float32, 1.32 in float64.")
+erf = _by_type("erf", _both(_erf), "The error function: 1.33 ulp in float32, 1.10 in float64.")
+sin = _by_type("sin", {types.float32: _sin32, types.float64: _sin64}, "The sine of x in radians: 1.57 ulp in float32, 1.54 in float64.")
+cos = _by_type("cos", {types.float32: _cos32, types.float64: _cos64}, "The cosine of x in radians: 1.57 ulp in float32, 1.56 in float64.")
