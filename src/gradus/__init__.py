@@ -44,6 +44,7 @@ _LATER = {
     "save": "gradus.io",
     "load": "gradus.io",
     "Learner": "gradus.train",
+    "compile": "gradus.compiler.compiled",
     "load_run": "gradus.train",
 }
 
@@ -66,6 +67,7 @@ __all__ = [
     "UsageWarning",
     "array_api",
     "autograd",
+    "compile",
     "cuda",
     "default_generator",
     "device",

@@ -108,6 +108,10 @@ class CheckpointError(GradusError, ValueError):
     """A file of weights that is missing, corrupt, malformed or does not fit the model."""
 
 
+class TraceError(GradusError, RuntimeError):
+    """Something inside a compiled function that depends on numbers which a trace does not have."""
+
+
 class UsageError(GradusError, ValueError):
     """An argument outside its range."""
 

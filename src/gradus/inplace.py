@@ -32,12 +32,13 @@ def assign(tensor: Tensor, value: Any) -> None:
     >>> t = Tensor([1.0, 2.0]); memory = t.value; assign(t, [3.0, 4.0]); memory
     array([3., 4.], dtype=float32)
     """
+    if MODE.world is not None:
+        tensor, value = MODE.world.lift(tensor), MODE.world.lift(value) if isinstance(value, Tensor) else value
     value = value.value if isinstance(value, Tensor) else value
     if type(tensor.value) is not np.ndarray:
-        tensor.value = ops.astype(ops.broadcast_to(value, tensor.value.shape), tensor.value.dtype)
-        return
-    if MODE.world is not None and hasattr(type(value), "__bind__"):
-        tensor.value = value
+        value = value if hasattr(value, "shape") else np.asarray(value)
+        value = ops.broadcast_to(value, tensor.value.shape) if value.shape != tensor.value.shape else value
+        tensor.value = ops.astype(value, tensor.value.dtype) if value.dtype != tensor.value.dtype else value
         return
     np.copyto(tensor.value, value, casting="same_kind")
     count_write(tensor.value, "an assignment outside the graph, such as an optimiser's step")

@@ -20,7 +20,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradus import backend
 
@@ -33,6 +33,25 @@ class Domain:
 
     def __init__(self, low: float, high: float, avoid: Sequence[float] = (), gap: float = 0.05, dtype: str = "float64") -> None:
         self.low, self.high, self.avoid, self.gap, self.dtype = low, high, tuple(avoid), gap, dtype
+
+
+class Handmade(NamedTuple):
+    """A kernel made by hand that computes one call of a record: what :mod:`gradus.compiler` needs to call it.
+
+    Attributes:
+        function: "module.name" in :mod:`gradus.kernels`. It takes int64 addresses (the inputs, the output, the scratch arrays), then
+            ``integers``, then ``literals``, and returns 0, or 1 to say that the op itself should raise the error.
+        integers: what may differ between calls of one compiled kernel, such as the batch size.
+        literals: numbers that are compiled in, such as the size of a window.
+        scratch: (elements, dtype) of each array it needs while it runs.
+        flops: multiplications and additions, for reports.
+    """
+
+    function: str
+    integers: tuple[int, ...] = ()
+    literals: tuple[int | float, ...] = ()
+    scratch: tuple[tuple[int, str], ...] = ()
+    flops: int = 0
 
 
 REAL = Domain(-3.0, 3.0)
@@ -72,6 +91,8 @@ class Primitive:
         samples: ``samples(draw)`` gives the calls that tests make, as (args, params) pairs.
         view: whether the output may share the input's memory.
         raw: the forward on NumPy arrays, where a shorter way than ``forward(numpy, …)`` pays.
+        kernel: ``kernel(inputs, output, params)`` gives the :class:`Handmade` that computes a compiled call on contiguous arrays, or None
+            where there is none for these shapes and dtypes; ``inputs`` and ``output`` have ``shape`` and ``dtype``.
     """
 
     def __init__(
@@ -90,15 +111,18 @@ class Primitive:
         samples: Callable[..., Any] | None = None,
         view: bool = False,
         raw: Callable[..., Any] | None = None,
+        kernel: Callable[..., Handmade | None] | None = None,
         doc: str = "",
     ) -> None:
         if name in REGISTRY:
             raise ValueError(f"an op named {name!r} exists already")
         self.name, self.family, self.inputs, self.params = name, family, tuple(inputs), tuple(params)
         self.forward_mode, self.dtype_rule, self.view, self.doc = forward_mode, dtype_rule, view, doc
-        self.domains, self.samples, self.meeting = tuple(domains), samples, meeting
+        self.domains, self.samples, self.meeting, self.kernel = tuple(domains), samples, meeting, kernel
         self.variadic = self.inputs[-1].startswith("*")
         self.function: Callable[..., Any] | None = None
+        # Whether ``forward`` may be a definition in other ops, rather than the name of an array function.
+        self.composite = not isinstance(forward, str)
         if isinstance(forward, str):
             self.raw = getattr(backend.numpy, forward)
             self.forward: Callable[..., Any] = _named_forward(forward)

@@ -304,6 +304,8 @@ def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool, given: set[int]
     if type(gradient) is not np.ndarray and not hasattr(type(gradient), "__bind__"):
         gradient = np.asarray(gradient)
     if type(gradient) is not np.ndarray or (known is not None and type(known.value) is not np.ndarray):
+        if known is not None and MODE.world is not None:
+            known = MODE.world.lift(known)
         leaf._grad = wrap(gradient if known is None else known.value + gradient)
     elif known is None:
         shared = id(gradient) in given or gradient.base is not None or not gradient.flags.c_contiguous

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gradus import ops
-from gradus.backend import INDEX_SLOT
+from gradus import backend, ops
 from gradus.errors import DTypeError, LabelError, ShapeError, UsageError
 from gradus.fused.labels import Outside, outside
 from gradus.fused.softmax import log_softmax
@@ -119,21 +118,30 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
 # Classes.
 
 
+def _hot(xp: Any, x: Any, target: Any) -> Any:
+    """Where each row's label is, as booleans (N, C)."""
+    return xp.equal(target[:, None], xp.arange(x.shape[1])[None, :])
+
+
 def _softmax_cross_entropy(xp: Any, x: Any, target: Any) -> Any:
-    picked = xp.getitem(x, xp.arange(x.shape[0]), target, key=(INDEX_SLOT, INDEX_SLOT))
+    picked = xp.sum(xp.where(_hot(xp, x, target), x, 0.0), axis=1, keepdims=False)
     return xp.logsumexp(x, axis=1, keepdims=False) - picked
+
+
+def _softmax_cross_entropy_by_index(x: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return backend.numpy.logsumexp(x, axis=1, keepdims=False) - x[np.arange(x.shape[0]), target]
 
 
 def _softmax_cross_entropy_rule(xp: Any, g: Any, x: Any, target: Any) -> Any:
     # softmax - one-hot, each row weighted by its cotangent.
-    hot = xp.astype(xp.equal(target[:, None], xp.arange(x.shape[1])[None, :]), g.dtype)
-    return (xp.softmax(x, axis=1) - hot) * g[:, None]
+    return (xp.softmax(x, axis=1) - xp.astype(_hot(xp, x, target), g.dtype)) * g[:, None]
 
 
 @primitive(
     "softmax_cross_entropy",
     _softmax_cross_entropy,
     (_softmax_cross_entropy_rule, None),
+    raw=_softmax_cross_entropy_by_index,
     family="fused",
     dtype_rule="free",
     samples=lambda draw: [((draw(4, 3), draw.integers(3, 4)), {})],

@@ -17,6 +17,9 @@ from gradus.tensors import Tensor
 PARAMETER, BUFFER, TRANSIENT, MODULE = "parameter", "buffer", "transient buffer", "module"
 HOLDS = {PARAMETER: "an nn.Parameter", BUFFER: "a Tensor", TRANSIENT: "a Tensor", MODULE: "an nn.Module"}
 
+#: Counts changes to any module's attributes, so that who relies on them (a compiled function) knows when to look again.
+EPOCH = [0]
+
 
 class Tree:
     """What :class:`gradus.nn.Module` is made of before it computes anything: names, and walks over them."""
@@ -43,9 +46,11 @@ class Tree:
                 why="an update such as w = w - lr * g makes a new tensor" if known == PARAMETER and isinstance(value, Tensor) else "",
                 fix=f"with gradus.no_grad(): module.{name}.copy_(value)" if known == PARAMETER else f"del module.{name} first",
             )
+        EPOCH[0] += 1
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
+        EPOCH[0] += 1
         object.__delattr__(self, name)
         self._kinds.pop(name, None)
 
@@ -55,6 +60,7 @@ class Tree:
         if hasattr(self, name) and name not in self._kinds:
             raise UsageError(f"{type(self).__name__} has an attribute {name!r} already", fix="choose another name")
         self._enter(name, kind)
+        EPOCH[0] += 1
         object.__setattr__(self, name, value)
 
     def _enter(self, name: str, kind: str) -> None:

@@ -1,0 +1,404 @@
+"""From a group of calls to the source of one kernel: loops over rows, and inside a row one loop for each stage.
+
+A row's reductions cut its work into stages: what needs no reduction is stage 0, what needs the row's maximum stage 1, and so on. Each stage
+is one vectorisable loop; an expensive value that a later stage needs is kept in a scratch row, a cheap one is computed again.
+
+Every kernel is a function of one address: a table of 64-bit slots that holds the addresses of its arrays, the length of the outermost
+loop, and its numbers. So kernels of one structure are one text, whatever arrays, batch sizes or learning rates they meet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradus.compiler.expressions import EXPENSIVE, EXPRESSIONS, REDUCTIONS
+from gradus.compiler.fusion import COLUMN, FULL, ROW, TOTAL, Group
+from gradus.compiler.graph import Call, Number, Value
+from gradus.compiler.layout import is_view
+
+BLOCK = 4096  # terms that a sum adds up in its own precision before they go into a float64
+SIMPLE = {0, 1, -1, 2, -2, 0.5, -0.5, 3, 4, math.inf, -math.inf}  # numbers that stand in the text itself
+
+
+class Kernel(NamedTuple):
+    """A kernel's text and what its table holds, in this order.
+
+    Attributes:
+        source: ``def NAME(table): …``.
+        arrays: (value whose memory it is, offset in elements).
+        length: of the outermost loop.
+        numbers: Numbers and Python numbers.
+        scratch: elements and dtype of each scratch row.
+    """
+
+    source: str
+    arrays: list[tuple[Value, int]]
+    length: int
+    numbers: list[Any]
+    scratch: list[tuple[int, np.dtype[Any]]]
+    flops: int
+
+
+def write_kernel(group: Group, outputs: Sequence[Value], memory: Mapping[Value, Value]) -> Kernel:
+    """The kernel of a group.
+
+    Args:
+        outputs: those values of the group that are needed outside.
+        memory: for an output that is written into other memory than its own (a state updated in place) that memory.
+    """
+    return _Writer(group, outputs, memory).kernel()
+
+
+class _Writer:
+    def __init__(self, group: Group, outputs: Sequence[Value], memory: Mapping[Value, Value]) -> None:
+        self.group, self.outputs, self.memory = group, outputs, memory
+        self.calls = {call.output: call for call in group.calls}
+        self.arrays: list[tuple[Value, int]] = []
+        self.numbers: list[tuple[Any, np.dtype[Any]]] = []
+        self.scratch: list[tuple[int, np.dtype[Any]]] = []
+        self.names: dict[Any, str] = {}
+        lengths = list(group.lengths)
+        if group.columns and len(lengths) == 1:
+            lengths = [1, *lengths]
+        self.nested = len(lengths) > 1
+        self.lengths = lengths
+        self.strides = {key: ([0, *s] if len(s) < len(lengths) else s) for key, s in group.strides.items()}
+        self.level: dict[Value, int] = {}
+        for call in group.calls:
+            base = max((self.level.get(self._inner(arg), 0) for arg in call.inputs), default=0)
+            self.level[call.output] = base + (1 if group.extents[call.output] == ROW and call.record.name in REDUCTIONS and self._full_input(call) else 0)
+        self.stash: dict[Value, str] = {}
+
+    # What is what.
+
+    def _inner(self, arg: Any) -> Any:
+        """The value of the group that an argument is a view of, or the argument itself."""
+        v = arg
+        while isinstance(v, Value) and v not in self.calls and v.call is not None and is_view(v.call):
+            v = v.call.inputs[0]
+        return v if v in self.calls else arg
+
+    def _full_input(self, call: Call) -> bool:
+        return call.inputs[0].size == self.group.size
+
+    def _array(self, value: Value, offset: int) -> str:
+        key = (self.memory.get(value, value), offset)
+        if key not in self.arrays:
+            self.arrays.append(key)
+        return f"a{self.arrays.index(key)}"
+
+    def _number(self, number: Any, dtype: np.dtype[Any]) -> str:
+        if not isinstance(number, Number):
+            if dtype.kind == "b":
+                return str(bool(number))
+            if number in SIMPLE or dtype.kind in "iu" or number != number:
+                text = "nan" if number != number else repr(number)
+                return f"{dtype}({text})"
+        key = (number, dtype)
+        known = [k for k, (n, d) in enumerate(self.numbers) if d == dtype and (n is number or (not isinstance(n, Number) and type(n) is type(number) and n == number))]
+        if not known:
+            self.numbers.append(key)
+            known = [len(self.numbers) - 1]
+        return f"n{known[0]}"
+
+    # Index arithmetic.
+
+    def _base(self, strides: Sequence[int]) -> str:
+        """The offset of the row in an array."""
+        terms = [f"r{k}" if s == 1 else f"r{k} * {s}" for k, s in enumerate(strides[:-1]) if s]
+        return " + ".join(terms) or "0"
+
+    def _flat_base(self) -> str:
+        return self._base([math.prod(self.lengths[k + 1 :]) for k in range(len(self.lengths))])
+
+    def _row_index(self) -> str:
+        return self._base([*(math.prod(self.lengths[k + 1 : -1]) for k in range(len(self.lengths) - 1)), 0])
+
+    # Writing a value: inside a loop over c ("vector") or once a row ("row").
+
+    def _operand(self, call: Call, k: int, env: _Stage) -> str:
+        arg = call.args[k]
+        if not isinstance(arg, Value):
+            return self._number(arg, _number_type(call))
+        inner = self._inner(arg)
+        if inner in self.calls:
+            return self._value(inner, env)
+        root, offset, _ = self.group.reads[(call, k)]
+        strides = self.strides[(call, k)]
+        name = self._array(root, offset)
+        inner_stride = strides[-1]
+        vector = inner_stride != 0
+        key = ("load", name, tuple(strides))
+        where = env if vector else env.row
+        if key not in where.names:
+            base = self._base(strides)
+            if vector:
+                index = "c" if inner_stride == 1 else f"c * {inner_stride}"
+                if base != "0":
+                    index = f"{env.base(key, base)} + {index}"
+            else:
+                index = base
+            text = f"{name}[{index}]"
+            where.define(key, f"{text} != 0" if root.dtype.kind == "b" else text)
+        return where.names[key]
+
+    def _value(self, value: Value, env: _Stage) -> str:
+        extent = self.group.extents[value]
+        if extent == ROW:
+            return env.row.names[value]
+        if value in env.names:
+            return env.names[value]
+        if env.level > self.level[value] and value in self.stash:
+            kept = f"{self.stash[value]}[c]"
+            env.define(value, f"{kept} != 0" if value.dtype.kind == "b" else kept)
+            return env.names[value]
+        call = self.calls[value]
+        env.define(value, self._expression(call, env))
+        return env.names[value]
+
+    def _expression(self, call: Call, env: _Stage) -> str:
+        operands = [self._operand(call, k, env) for k in range(len(call.args))]
+        name = call.record.name
+        if name == "astype" and call.output.dtype.kind == "b":
+            return f"{operands[0]} != 0"
+        return EXPRESSIONS[name].format(*operands, t=str(call.output.dtype))
+
+    # Stages.
+
+    def _keep(self) -> None:
+        """Which values a later stage takes from a scratch row."""
+        for level in range(max(self.level.values(), default=0), 0, -1):
+            for value in self._targets(level):
+                self._mark(value, level)
+
+    def _mark(self, value: Any, level: int) -> None:
+        value = self._inner(value)
+        if value not in self.calls or self.group.extents[value] != FULL:
+            return
+        if self.level[value] < level and (self.calls[value].record.name in EXPENSIVE or self._depth(value) > 6):
+            if value not in self.stash:
+                self.stash[value] = f"k{len(self.stash)}"
+                self._mark_inputs(value, self.level[value])
+            return
+        self._mark_inputs(value, level)
+
+    def _mark_inputs(self, value: Value, level: int) -> None:
+        for arg in self.calls[value].inputs:
+            self._mark(arg, level)
+
+    def _depth(self, value: Any) -> int:
+        value = self._inner(value)
+        if value not in self.calls or self.group.extents[value] != FULL:
+            return 0
+        return 1 + max((self._depth(arg) for arg in self.calls[value].inputs), default=0)
+
+    def _targets(self, level: int) -> list[Value]:
+        """Full values that the loop of a stage must have: what it stores, keeps or sums."""
+        found = [v for v in self.outputs if self.group.extents[v] == FULL and self.level[v] == level]
+        found += [v for v in self.stash if self.level[v] == level]
+        for call in self.group.calls:
+            if call.record.name in REDUCTIONS and self._full_input(call):
+                v = self._inner(call.inputs[0])
+                if (self.level[v] if v in self.calls else 0) == level:
+                    found.append(v)
+        return found
+
+    def kernel(self) -> Kernel:
+        """The text and its table."""
+        self._keep()
+        body: list[str] = []
+        before: list[str] = []
+        after: list[str] = []
+        row = _Row(self)
+        for level in range(max(self.level.values(), default=0) + 1):
+            self._row_arithmetic(level, row)
+            self._stage(level, row, before, after)
+        self._row_stores(row, before, after)
+        depth = len(self.lengths) - 1
+        if self.nested:
+            for k, n in enumerate(self.lengths[:-1]):
+                body.append("    " * k + f"for r{k} in range({'n' if k == 0 else n}):")
+            body += ["    " * depth + line for line in row.lines]
+        else:
+            body += row.lines
+        for name, (value, _) in zip([f"a{k}" for k in range(len(self.arrays))], self.arrays, strict=True):
+            before.insert(0, f"{name} = array({'{'}{name}{'}'}, {_stored(value.dtype)})")
+        return self._assembled(before, body, after)
+
+    def _assembled(self, before: list[str], body: list[str], after: list[str]) -> Kernel:
+        """Number the slots of the table: arrays, scratch rows, the length, numbers."""
+        for value, name in self.stash.items():
+            self.scratch.append((self.group.columns or 0, value.dtype))
+            before.append(f"{name} = array({'{'}{name}{'}'}, {_stored(value.dtype)})")
+        slots = [f"a{k}" for k in range(len(self.arrays))] + list(self.stash.values()) + ["n"]
+        places = {name: f"table[{k}]" for k, name in enumerate(slots)}
+        lines = [line.format(**places) if line.split(" = ")[0] in places and "{" in line else line for line in before]
+        lines.append(f"n = {places['n']}")
+        for k, (_, dtype) in enumerate(self.numbers):
+            lines.append(f"n{k} = {dtype}(numbers[{len(slots) + k}])")
+        order = [line for line in lines if "= array(" in line or line.startswith("n")] + [
+            line for line in lines if "= array(" not in line and not line.startswith("n")
+        ]
+        text = "\n".join("    " + line for line in [*order, *body, *after, "return 0"])
+        length = self.lengths[0]
+        flops = self.group.size * len(self.group.calls)
+        header = "def NAME(address):\n    table, numbers = array(address, int64), array(address, float64)\n"
+        return Kernel(header + text + "\n", self.arrays, length, [n for n, _ in self.numbers], self.scratch, flops)
+
+    def _row_arithmetic(self, level: int, row: _Row) -> None:
+        for call in self.group.calls:
+            v = call.output
+            if self.group.extents[v] == ROW and self.level[v] == level and not (call.record.name in REDUCTIONS and self._full_input(call)):
+                row.define(v, self._expression(call, _Stage(self, row, level)))
+
+    def _stage(self, level: int, row: _Row, before: list[str], after: list[str]) -> None:
+        """The loop of one stage."""
+        targets = self._targets(level)
+        if not targets:
+            return
+        loop = _Stage(self, row, level)
+        starts: list[str] = []
+        ends: list[str] = []
+        inner = self.lengths[-1] if self.nested else None
+        reductions = [c for c in self.group.calls if c.record.name in REDUCTIONS and self._full_input(c)]
+        sums = False
+        for call in reductions:
+            v = self._inner(call.inputs[0])
+            if (self.level[v] if v in self.calls else 0) != level:
+                continue
+            term = self._operand(call, 0, loop)
+            sums |= self._reduce(call, term, loop, row, starts, ends, before, after)
+        for v in dict.fromkeys([*self.outputs, *self.stash]):
+            if self.group.extents[v] != FULL or self.level[v] != level:
+                continue
+            text = self._value(v, loop)
+            text = f"uint8({text})" if v.dtype.kind == "b" else text
+            if v in self.outputs:
+                base = self._flat_base()
+                index = "c" if base == "0" else f"{loop.base('flat', base)} + c"
+                loop.lines.append(f"{self._array(v, 0)}[{index}] = {text}")
+            if v in self.stash:
+                loop.lines.append(f"{self.stash[v]}[c] = {text}")
+        row.lines += [*loop.bases, *starts]
+        long = sums and (inner is None or inner > BLOCK)
+        if long:
+            total = "n" if inner is None else str(inner)
+            row.lines.append(f"for start in range(0, {total}, {BLOCK}):")
+            row.lines += ["    " + line for line in loop.part_starts]
+            row.lines.append(f"    for c in range(start, min(start + {BLOCK}, {total})):")
+            row.lines += ["        " + line for line in loop.lines]
+            row.lines += ["    " + line for line in loop.part_ends]
+        else:
+            row.lines += loop.part_starts
+            row.lines.append(f"for c in range({'n' if inner is None else inner}):")
+            row.lines += ["    " + line for line in loop.lines]
+            row.lines += loop.part_ends
+        row.lines += ends
+
+    def _reduce(self, call: Call, term: str, loop: _Stage, row: _Row, starts: list[str], ends: list[str], before: list[str], after: list[str]) -> bool:
+        """Write one reduction into a stage; says whether it is a sum along the row."""
+        v, t = call.output, str(call.output.dtype)
+        extent = self.group.extents[v]
+        if extent == COLUMN:
+            out = self._array(v, 0)
+            neutral = {"sum": f"{t}(0)", "max": f"{t}(-inf)", "min": f"{t}(inf)"}[call.record.name]
+            before += [f"for c in range({self.lengths[-1]}):", f"    {out}[c] = {neutral}"]
+            step = {"sum": "{0} + {1}", "max": "maximum({0}, {1})", "min": "minimum({0}, {1})"}[call.record.name]
+            loop.lines.append(f"{out}[c] = {step.format(f'{out}[c]', term)}")
+            return False
+        name = row.fresh(v)
+        if call.record.name != "sum":
+            start, step = {"max": (f"{t}(-inf)", "larger"), "min": (f"{t}(inf)", "smaller")}[call.record.name]
+            starts += [f"{name} = {start}", f"{name}_nan = False"]
+            loop.lines += [f"{name} = {step}({name}, {term})", f"{name}_nan |= {term} != {term}"]
+            ends.append(f"{name} = choose({name}_nan, {t}(nan), {name})")
+            return False
+        part, whole = f"{name}_part", f"{name}_sum"
+        loop.part_starts.append(f"{part} = {t}(0)")
+        loop.lines.append(f"{part} = sum_with({part}, {term})")
+        if extent == TOTAL:
+            before.append(f"{whole} = float64(0)")
+            loop.part_ends.append(f"{whole} += float64({part})")
+            after.append(f"{self._array(v, 0)}[0] = {t}({whole})")
+        else:
+            starts.append(f"{whole} = float64(0)")
+            loop.part_ends.append(f"{whole} += float64({part})")
+            ends.append(f"{name} = {t}({whole})")
+        return True
+
+    def _row_stores(self, row: _Row, before: list[str], after: list[str]) -> None:
+        """What is one number a row and needed outside, and totals of such numbers."""
+        for call in self.group.calls:
+            v, extent = call.output, self.group.extents[call.output]
+            if extent == ROW and v in self.outputs:
+                text = row.names[v]
+                row.lines.append(f"{self._array(v, 0)}[{self._row_index()}] = {f'uint8({text})' if v.dtype.kind == 'b' else text}")
+            if extent == TOTAL and not self._full_input(call):
+                name = row.fresh(v)
+                before.append(f"{name} = float64(0)")
+                row.lines.append(f"{name} += float64({self._operand(call, 0, _Stage(self, row, 99))})")
+                after.append(f"{self._array(v, 0)}[0] = {v.dtype}({name})")
+
+
+class _Row:
+    """The lines that run once a row, and the names they define."""
+
+    def __init__(self, writer: _Writer) -> None:
+        self.writer, self.lines, self.names = writer, [], {}
+        self.lines: list[str] = []
+        self.names: dict[Any, str] = {}
+
+    def fresh(self, key: Any) -> str:
+        """A new name."""
+        self.names[key] = f"w{len(self.names)}"
+        return self.names[key]
+
+    def define(self, key: Any, text: str) -> None:
+        """Name the value of an expression."""
+        name = self.fresh(key)
+        self.lines.append(f"{name} = {text}")
+
+
+class _Stage:
+    """The lines inside one loop over a row."""
+
+    def __init__(self, writer: _Writer, row: _Row, level: int) -> None:
+        self.writer, self.row, self.level = writer, row, level
+        self.lines: list[str] = []
+        self.names: dict[Any, str] = {}
+        self.bases: list[str] = []
+        self.part_starts: list[str] = []
+        self.part_ends: list[str] = []
+
+    def base(self, key: Any, text: str) -> str:
+        """The name of a row's offset, computed before the loop."""
+        if text.isidentifier():
+            return text
+        if ("base", text) not in self.row.names:
+            name = f"b{len(self.row.names)}"
+            self.row.names[("base", text)] = name
+            self.bases.append(f"{name} = {text}")
+        return self.row.names[("base", text)]
+
+    def define(self, key: Any, text: str) -> None:
+        """Name the value of an expression."""
+        self.names[key] = f"v{len(self.names)}"
+        self.lines.append(f"{self.names[key]} = {text}")
+
+
+def _number_type(call: Call) -> np.dtype[Any]:
+    """The dtype in which an op takes a Python number."""
+    if call.output.dtype.kind == "b" or call.record.name == "where":
+        arrays = [v for v in call.inputs if call.record.name != "where" or v is not call.args[0]]
+        if call.output.dtype.kind == "b" and arrays:
+            return arrays[0].dtype
+    return call.output.dtype
+
+
+def _stored(dtype: np.dtype[Any]) -> str:
+    """The name of a dtype as memory holds it: booleans are bytes."""
+    return "uint8" if dtype.kind == "b" else str(dtype)

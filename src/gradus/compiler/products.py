@@ -1,0 +1,116 @@
+"""Matrix products as the library takes them: two matrices in memory, each as it is or transposed, over at most two axes of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradus.compiler.graph import Call, Graph, Value
+from gradus.compiler.layout import Layout, access_of, contiguous_strides, layouts, refined
+from gradus.compiler.passes.rewriting import Rewriting, rewrite
+from gradus.primitive import REGISTRY, Handmade
+
+LETTERS = {np.dtype("float32"): "s", np.dtype("float64"): "d"}
+
+
+class Product(NamedTuple):
+    """The arguments of ``gemm`` for one call, and of the two loops over batches around it (strides in elements)."""
+
+    letter: str
+    m: int
+    n: int
+    k: int
+    transposed: tuple[bool, bool]
+    leading: tuple[int, int, int]
+    counts: tuple[int, int]
+    steps: tuple[tuple[int, int], ...]
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions."""
+        return 2 * self.m * self.n * self.k * self.counts[0] * self.counts[1]
+
+
+def is_product(call: Call) -> bool:
+    """Whether the library can compute this call once its operands lie well."""
+    a = call.inputs[0]
+    return call.record.name == "matmul" and a.dtype in LETTERS and call.output.size > 0 and a.size > 0
+
+
+def arrangement(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[bool, int] | None:
+    """(whether the matrix in memory is transposed, its leading dimension), or None if neither its rows nor its columns lie together.
+
+    >>> arrangement((3, 4), (4, 1)), arrangement((3, 4), (1, 3)), arrangement((3, 4), (8, 2))
+    ((False, 4), (True, 3), None)
+    """
+    (rows, columns), (row_step, column_step) = shape[-2:], strides[-2:]
+    if (column_step == 1 or columns == 1) and (row_step >= columns or rows == 1):
+        return False, max(row_step, columns) if rows > 1 else columns
+    if (row_step == 1 or rows == 1) and (column_step >= rows or columns == 1):
+        return True, max(column_step, rows) if columns > 1 else rows
+    return None
+
+
+def product(call: Call, places: Mapping[Value, Layout]) -> Product | None:
+    """How the library computes a call; None if an operand has to be copied first."""
+    a, b = call.inputs
+    out = call.output
+    first, second = arrangement(a.shape, places[a].strides), arrangement(b.shape, places[b].strides)
+    if first is None or second is None:
+        return None
+    batches = out.shape[:-2]
+    size = int(np.prod(batches, dtype=int))
+    accesses = [
+        access_of(Layout(v, 0, strides[:-2]), v.shape[:-2], batches)
+        for v, strides in ((a, places[a].strides), (b, places[b].strides), (out, contiguous_strides(out.shape)))
+    ]
+    loops = refined(accesses, size)
+    if loops is None or len(loops[0]) > 2:
+        return None
+    counts, steps = loops[0], loops[1]
+    padding = 2 - len(counts)
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    return Product(
+        LETTERS[a.dtype],
+        m,
+        n,
+        k,
+        (first[0], second[0]),
+        (first[1], second[1], n),
+        (*(1,) * padding, *counts),
+        tuple([(*(0,) * padding, *row) for row in steps]),
+    )
+
+
+def handmade(call: Call) -> Handmade | None:
+    """The kernel made by hand for a call, if there is one."""
+    if call.record.kernel is None or call.output.size == 0 or not call.inputs or any(v.size == 0 for v in call.inputs):
+        return None
+    if len(call.inputs) != len(call.args):
+        return None
+    return call.record.kernel(call.inputs, call.output, call.params)
+
+
+def copy_awkward_operands(graph: Graph) -> Graph:
+    """The same graph with a copy in front of every product whose operand does not lie as the library needs it."""
+    places = layouts(graph)
+
+    def step(world: Rewriting, call: Call) -> Value:
+        by_hand = handmade(call) is not None
+        if not by_hand and (not is_product(call) or product(call, places) is not None):
+            return world.keep(call)
+        args: list[Any] = []
+        for x in call.inputs:
+            lies_well = (
+                places[x].strides == contiguous_strides(x.shape)
+                if by_hand
+                else arrangement(x.shape, places[x].strides) is not None and x.ndim == 2
+            )
+            args.append(world.stand_in(x) if lies_well else world.note(REGISTRY["stop_gradient"], (world.stand_in(x),), {}))
+        if by_hand and all(places[x].strides == contiguous_strides(x.shape) for x in call.inputs):
+            return world.keep(call)
+        return world.note(call.record, tuple(args), call.params).node
+
+    return rewrite(graph, step)

@@ -1,0 +1,343 @@
+"""A plan made runnable: memory is taken, tables are filled, and one flat Python function calls the kernels in order.
+
+What is fixed (addresses of states and of the arena, shapes, leading dimensions) is written into the tables once. A run writes what changes:
+the addresses of the inputs and of fresh results, and the numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradus.compiler.graph import CONSTANT, INPUT, STATE, Call, Graph, Number, Value
+from gradus.compiler.native import LIBRARY, caller, data_field
+from gradus.compiler.passes.sharing import number_key
+from gradus.compiler.plan import ALIGNMENT, Plan, Step, scratch_sizes
+from gradus.compiler.texts import HANDMADE, PRODUCT, RUN
+from gradus.tape import evaluate
+
+
+class Program:
+    """A graph that runs natively.
+
+    Attributes:
+        plan: what it runs.
+        source: the flat function as text.
+        run: ``run(*input arrays)`` gives the output arrays and writes the states.
+    """
+
+    def __init__(self, graph: Graph, numbers_written: list[tuple[Any, Any, Any]]) -> None:
+        self.graph = graph
+        self.plan = Plan(graph)
+        self.numbers_written = numbers_written
+        self.arena = np.empty(self.plan.arena + ALIGNMENT, np.uint8)
+        base = self.arena.ctypes.data
+        self.base = -(-base // ALIGNMENT) * ALIGNMENT
+        self.shift = self.base - base
+        self.objects: list[Value] = [*graph.inputs, *self.plan.fresh]
+        self.patches: list[tuple[int, int, int]] = []
+        self.tables: list[np.ndarray] = []
+        self.number_slots: list[tuple[int, Any]] = []
+        self.sources = [self._source_of(step) for step in self.plan.steps]
+        self._fill()
+        self.source, self.run = self._function()
+
+    # Memory.
+
+    def _place(self, slot: int, root: Value, offset: int) -> int:
+        """The address of an element of a value's memory; 0 if it differs at each run, which then is noted in ``patches``."""
+        root = self.plan.memory.get(root, root)
+        bytes_in = offset * root.dtype.itemsize
+        if root in self.objects:
+            self.patches.append((slot, self.objects.index(root), bytes_in))
+            return 0
+        if root.kind in (STATE, CONSTANT):
+            assert root.array is not None
+            return root.array.__array_interface__["data"][0] + bytes_in
+        return self.base + self.plan.offsets[root] + bytes_in
+
+    def view(self, value: Value) -> np.ndarray | None:
+        """A value as a NumPy array, where its memory is the same at every run; None for inputs and fresh results."""
+        layout = self.plan.places[value]
+        root = self.plan.memory.get(layout.root, layout.root)
+        if root in self.objects:
+            return None
+        if root.kind in (STATE, CONSTANT):
+            memory, start = root.array, 0
+            assert memory is not None
+            return np.lib.stride_tricks.as_strided(
+                _from(memory, layout.offset), value.shape, [s * value.dtype.itemsize for s in layout.strides]
+            )
+        if value.size == 0:
+            return np.empty(value.shape, value.dtype)
+        start = self.shift + self.plan.offsets[root]
+        flat = self.arena[start : start + root.nbytes].view(root.dtype)
+        return np.lib.stride_tricks.as_strided(flat[layout.offset :], value.shape, [s * value.dtype.itemsize for s in layout.strides])
+
+    # Tables.
+
+    def _source_of(self, step: Step) -> str | None:
+        if step.kernel is not None:
+            return step.kernel.source
+        if step.product is not None:
+            return PRODUCT.format(letter=step.product.letter, number="float32" if step.product.letter == "s" else "float64")
+        if step.handmade is not None:
+            slots = len(step.reads) + 1 + len(step.handmade.scratch) + len(step.handmade.integers)
+            arguments = [*(f"table[{k}]" for k in range(slots)), *(repr(x) for x in step.handmade.literals)]
+            module, _, name = step.handmade.function.rpartition(".")
+            return HANDMADE.format(module=module, name=name, arguments=", ".join(arguments))
+        return None
+
+    def _fill(self) -> None:
+        """One table for all steps, and the list of (kernel, table) that a run walks."""
+        lengths = [self._slots(step) for step in self.plan.steps]
+        self.table = np.zeros(max(sum(lengths), 1), np.int64)
+        self.reals = self.table.view(np.float64)
+        address = self.table.ctypes.data
+        native = [source for source in self.sources if source is not None]
+        run, *kernels = LIBRARY.load([RUN, *native])
+        addresses = iter(kernels)
+        pairs: list[int] = []
+        start = 0
+        for step, source, length in zip(self.plan.steps, self.sources, lengths, strict=True):
+            if source is not None:
+                pairs += [next(addresses), address + 8 * start]
+            if step.kernel is not None:
+                self._fill_kernel(step, start)
+            elif step.product is not None:
+                self._fill_product(step, start)
+            elif step.handmade is not None:
+                self._fill_handmade(step, start)
+            start += length
+        self.pairs = np.array(pairs or [0, 0], np.int64)
+        self.patch_table = np.array(
+            [(address + 8 * slot, k, offset) for slot, k, offset in self.patches] or [(0, 0, 0)], np.int64
+        )
+        self.object_ids = np.zeros(max(len(self.objects), 1), np.int64)
+        self.header = np.array(
+            [0, len(pairs) // 2, self.pairs.ctypes.data, self.patch_table.ctypes.data, self.object_ids.ctypes.data, len(self.patches), data_field(), 0],
+            np.int64,
+        )
+        self.result = np.zeros(2, np.int64)
+        self.call = caller(run)
+
+    def _slots(self, step: Step) -> int:
+        if step.kernel is not None:
+            return len(step.kernel.arrays) + len(step.kernel.scratch) + 1 + len(step.kernel.numbers)
+        if step.handmade is not None:
+            return len(step.reads) + 1 + len(step.handmade.scratch) + len(step.handmade.integers)
+        return 21 if step.product is not None else 0
+
+    def _fill_scratch(self, step: Step, slot: int) -> int:
+        start = self.base + self.plan.scratch
+        for size in scratch_sizes(step):
+            self.table[slot] = start
+            start += size
+            slot += 1
+        return slot
+
+    def _fill_handmade(self, step: Step, slot: int) -> None:
+        assert step.handmade is not None
+        (call,) = step.calls
+        for v in (*call.inputs, call.output):
+            layout = self.plan.places[v]
+            self.table[slot] = self._place(slot, layout.root, layout.offset)
+            slot += 1
+        slot = self._fill_scratch(step, slot)
+        self.table[slot : slot + len(step.handmade.integers)] = step.handmade.integers
+
+    def _fill_kernel(self, step: Step, slot: int) -> None:
+        kernel = step.kernel
+        assert kernel is not None
+        for root, offset in kernel.arrays:
+            self.table[slot] = self._place(slot, root, offset)
+            slot += 1
+        slot = self._fill_scratch(step, slot)
+        self.table[slot] = kernel.length
+        slot += 1
+        for number in kernel.numbers:
+            if isinstance(number, Number):
+                self.number_slots.append((slot, number))
+            else:
+                self.reals[slot] = number
+            slot += 1
+
+    def _fill_product(self, step: Step, slot: int) -> None:
+        p = step.product
+        assert p is not None
+        (call,) = step.calls
+        a, b = call.inputs
+        size = call.output.dtype.itemsize
+        for k, v in enumerate((a, b, call.output)):
+            layout = self.plan.places[v]
+            self.table[slot + k] = self._place(slot + k, layout.root, layout.offset)
+        (ai, aj), (bi, bj), (ci, cj) = [(i * size, j * size) for i, j in p.steps]
+        self.table[slot + 3 : slot + 10] = [*p.counts, *p.transposed, p.m, p.n, p.k]
+        self.reals[slot + 10] = 1.0
+        self.table[slot + 11 : slot + 17] = [ai, aj, p.leading[0], bi, bj, p.leading[1]]
+        self.reals[slot + 17] = 0.0
+        self.table[slot + 18 : slot + 21] = [ci, cj, p.leading[2]]
+
+    # The function.
+
+    def _function(self) -> tuple[str, Callable[..., Any]]:
+        writer = FlatFunction(self)
+        return writer.source(), writer.compiled()
+
+    def failed(self, position: int, arrays: list[np.ndarray]) -> None:
+        """A kernel refused its input: the op itself, run on the same arrays, says why."""
+        native = [step for step, source in zip(self.plan.steps, self.sources, strict=True) if source is not None]
+        for call in native[position - 1].calls:
+            evaluate(call.record, [self.array_of(arg, arrays) for arg in call.args], call.params)
+        raise AssertionError(f"the kernel of {native[position - 1].calls[0].record.name} failed where the op itself does not")
+
+    def array_of(self, arg: Any, arrays: list[np.ndarray]) -> Any:
+        """An argument as it is during a run; ``arrays`` are the inputs and fresh results."""
+        if isinstance(arg, Number):
+            return arg.evaluate({})
+        if not isinstance(arg, Value):
+            return arg
+        fixed = self.view(arg)
+        return fixed if fixed is not None else strided(arrays[self.objects.index(self.plan.places[arg].root)], arg, self.plan.places[arg])
+
+
+def _from(memory: np.ndarray, offset: int) -> np.ndarray:
+    """An array that begins ``offset`` elements into the memory of another."""
+    return np.lib.stride_tricks.as_strided(memory, (offset + 1,), (memory.dtype.itemsize,))[offset:] if offset else memory
+
+
+def strided(array: np.ndarray, value: Value, layout: Any) -> np.ndarray:
+    """A view of an input or fresh result."""
+    return np.lib.stride_tricks.as_strided(
+        _from(array, layout.offset), value.shape, [s * value.dtype.itemsize for s in layout.strides]
+    )
+
+
+class FlatFunction:
+    """Writes the function of a program: numbers, addresses, kernels and single calls, results."""
+
+    def __init__(self, program: Program) -> None:
+        self.program, self.plan = program, program.plan
+        self.scope: dict[str, Any] = {"id": id, "empty": np.empty, "evaluate": evaluate, "copyto": np.copyto, "array": np.array}
+        self.lines: list[str] = []
+        self.names: dict[Any, str] = {}
+        self.known: dict[Any, int] = {}
+
+    def source(self) -> str:
+        """The text."""
+        graph = self.program.graph
+        inputs = [f"x{k}" for k in range(len(graph.inputs))]
+        self._bind("objects", memoryview(self.program.object_ids))
+        self._bind("numbers", memoryview(self.program.table).cast("B").cast("d"))
+        self._bind("header", memoryview(self.program.header))
+        self._bind("run", self.program.call)
+        self._bind("failed", self.program.failed)
+        for k, name in enumerate(inputs):
+            self.lines.append(f"objects[{k}] = id({name})")
+        for k, v in enumerate(self.plan.fresh):
+            self.lines.append(f"f{k} = empty({v.shape}, {self._name('t', v.dtype)})")
+            self.lines.append(f"objects[{len(inputs) + k}] = id(f{k})")
+        for slot, number in self.program.number_slots:
+            self.lines.append(f"numbers[{slot}] = {self.number(number)}")
+        self.everything = ", ".join([*inputs, *(f"f{k}" for k in range(len(self.plan.fresh)))])
+        self._steps()
+        self._updates()
+        for owner, key, value in self.program.numbers_written:
+            self.lines.append(f"{self._name('d', owner)}[{key!r}] = {self.number(value) if isinstance(value, Number) else self._name('q', value)}")
+        results = ", ".join(self._result(v) for v in graph.outputs)
+        self.lines.append(f"return ({results}{',' if len(graph.outputs) == 1 else ''})")
+        self.text = f"def program({', '.join(inputs)}):\n" + "\n".join("    " + line for line in self.lines) + "\n"
+        return self.text
+
+    def compiled(self) -> Callable[..., Any]:
+        """The function itself."""
+        scope = dict(self.scope)
+        exec(compile(self.text, "<gradus program>", "exec"), scope)
+        return scope["program"]
+
+    def _bind(self, name: str, thing: Any) -> None:
+        self.scope[name] = thing
+
+    def _name(self, letter: str, thing: Any) -> str:
+        """A name for an object that the text cannot spell."""
+        key = (letter, id(thing))
+        if key not in self.names:
+            self.names[key] = f"{letter}{sum(1 for k in self.names if type(k) is tuple and k[0] == letter)}"
+            self.scope[self.names[key]] = thing
+        return self.names[key]
+
+    def number(self, number: Any) -> str:
+        """The name of a number, computed once."""
+        if not isinstance(number, Number):
+            return repr(number) if math.isfinite(number) else f"float({str(number)!r})"
+        form = number_key(number, self.known)
+        key = ("number", form)
+        if key not in self.names:
+            if number.operation == "[]":
+                text = f"{self.number(number.operands[0])}[{number.operands[1]}]"
+            elif number.operation:
+                a, b = [self.number(x) for x in number.operands]
+                text = f"{a} {number.operation} {b}" if not b.startswith("-") else f"{a} {number.operation} ({b})"
+                text = f"({a}) {text[len(a) + 1 :]}" if a.startswith("-") else text
+            else:
+                text = f"{self._name('d', number.owner)}[{number.key!r}]"
+            self.names[key] = f"h{sum(1 for k in self.names if type(k) is tuple and k[0] == 'number')}"
+            self.lines.append(f"{self.names[key]} = {text}")
+        return self.names[key]
+
+    def _steps(self) -> None:
+        """Runs of kernels, and single calls between them."""
+        first, position = 0, 0
+        several = any(source is None for source in self.program.sources)
+        address, result = self.program.header.ctypes.data, self.program.result.ctypes.data
+        run = [f"run({result}, {result + 8}, {address})", f"if header[7]: failed(header[7], [{self.everything}])"]
+        for step, source in zip(self.plan.steps, self.program.sources, strict=True):
+            if source is not None:
+                position += 1
+                continue
+            if position > first:
+                self.lines += [f"header[0] = {first}; header[1] = {position}", *run]
+                first = position
+            self._single(step.calls[0])
+        if position > first:
+            self.lines += ([f"header[0] = {first}; header[1] = {position}"] if several else []) + run
+
+    def _argument(self, arg: Any) -> str:
+        if not isinstance(arg, Value):
+            return self.number(arg) if isinstance(arg, Number) or isinstance(arg, float) else repr(arg)
+        fixed = self.program.view(arg)
+        if fixed is not None:
+            return self._name("m", fixed)
+        layout = self.plan.places[arg]
+        k = self.program.objects.index(layout.root)
+        name = f"x{k}" if k < len(self.program.graph.inputs) else f"f{k - len(self.program.graph.inputs)}"
+        if layout.root is arg:
+            return name
+        self._bind("strided", strided)
+        return f"strided({name}, {self._name('v', arg)}, {self._name('l', layout)})"
+
+    def _single(self, call: Call) -> None:
+        """A call that no kernel computes runs through its record, into its place."""
+        args = ", ".join(self._argument(arg) for arg in call.args)
+        where = self._argument(call.output)
+        text = f"evaluate({self._name('op', call.record)}, ({args},), {self._name('p', call.params)})"
+        self.lines.append(f"copyto({where}, {text})  # {call.record.name}" if call.output.size else f"{text}  # {call.record.name}")
+
+    def _updates(self) -> None:
+        """States whose new value lies elsewhere are copied at the end, all read before the first is written."""
+        texts = [(state, self._argument(value)) for state, value in self.plan.copied]
+        if len(texts) > 1:
+            for k, (_, text) in enumerate(texts):
+                self.lines.append(f"u{k} = array({text})")
+            texts = [(state, f"u{k}") for k, (state, _) in enumerate(texts)]
+        for state, text in texts:
+            self.lines.append(f"copyto({self._name('s', state.array)}, {text})")
+
+    def _result(self, value: Value) -> str:
+        if value in self.plan.fresh:
+            return f"f{self.plan.fresh.index(value)}"
+        text = self._argument(value)
+        return f"{text}.copy()" if value.kind != INPUT else f"array({text})"
