@@ -128,10 +128,11 @@ def _input_gradient_raw(
     y = np.zeros((batch, channels, top + height + bottom, left + width + right), np.result_type(g, w))
     blocks = _blocks(batch, groups * depth * windows * y.itemsize)
     memory = _Memory(blocks, groups * depth * windows, y.dtype)
+    product = np.multiply if out == groups else np.matmul  # a column times a row: broadcasting takes a fifth of the time
     for block in blocks:
         size = block.stop - block.start
         columns = memory.shaped(groups, depth, size * windows)
-        np.matmul(rows, _side_by_side(g[block], groups), out=columns)
+        product(rows, _side_by_side(g[block], groups), out=columns)
         columns = columns.reshape(channels, kernel[0] * kernel[1], size, *counts).transpose(2, 0, 1, 3, 4)
         add_columns(y[block], columns, kernel, stride, dilation)
     return y[:, :, top : top + height, left : left + width]
