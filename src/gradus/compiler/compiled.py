@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradus.compiler.graph import Graph, Number, Value
+from gradus.compiler.fast_call import fast_call
 from gradus.compiler.guards import LEAVES, Surroundings
 from gradus.compiler.passes.expand import expand
 from gradus.compiler.passes.sharing import drop_dead, share
@@ -81,8 +82,10 @@ class Specialisation:
         self.leaf_guards = traced.trace.leaf_guards
         self.position = {value: k for k, value in enumerate(self.graph.outputs)}
         self.outside = OutsideNode()
+        self.fast_call: Callable[..., Any] | None = None
         self.results = [value for value in traced.graph.outputs]
         self.taken = _first_of_each(leaves)
+        self.flat = structure == repr((tuple([None] * len(leaves)), {})) and self.taken == list(range(len(leaves)))
 
     def broken(self, leaves: list[Any], structure: Any) -> str:
         """Why this program cannot serve a call, in words; "" if it can."""
@@ -104,6 +107,13 @@ class Specialisation:
                 return f"the grad of a tensor of shape {state.array.shape} was {'None' if state.grad is None else 'there'} at the start of a call"
             if state.grad is not None and id(state.grad) in self.traced.trace.states and state.tensor._grad is not state.grad:
                 return f"the grad of a tensor of shape {state.array.shape} is another tensor"
+        changed = self.changed_number()
+        if changed:
+            return changed
+        return "" if self.surroundings.hold() else self.surroundings.broken()
+
+    def changed_number(self) -> str:
+        """A number or option whose value decided something at the trace and is another one now, in words; "" if there is none."""
         known: dict[Number, Any] = {}
         for number, example in self.number_guards:
             if number.evaluate(known) != example:
@@ -111,7 +121,11 @@ class Specialisation:
         for owner, key, value in self.leaf_guards:
             if owner[key] != value:
                 return f"{key}: {value!r} became {owner[key]!r}"
-        return "" if self.surroundings.hold() else self.surroundings.broken()
+        return ""
+
+    def numbers_hold(self) -> bool:
+        """Whether all numbers that decided something are as they were."""
+        return not self.changed_number()
 
     def run(self, leaves: list[Any]) -> Any:
         """The result of a call."""
@@ -128,6 +142,13 @@ class Specialisation:
         for tensor, value in self.traced.grads:
             tensor._grad = None if value is None else wrap(arrays[self.index(value)])
         return map_tree(result, self.traced.result)
+
+    def fast(self, lock: Any) -> Callable[..., Any] | None:
+        """The same check and run as one flat function of positional tensors; None where arguments or results are nested.
+
+        It gives MISS when a guard does not hold, without saying which.
+        """
+        return fast_call(self, lock, MISS) if self.flat else None
 
     def index(self, value: Value) -> int:
         """Where among the outputs a value of the traced graph is."""
@@ -189,10 +210,19 @@ class Compiled:
         self.specialisations: list[Specialisation] = []
         self.calls = 0
         self.lock = threading.RLock()
+        self.fast: Callable[..., Any] | None = None
         self.warned = False
         functools.update_wrapper(self, function if hasattr(function, "__name__") else type(function))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.fast is not None and not kwargs:
+            result = self.fast(*args)
+            if result is not MISS:
+                return result
+        return self._general(args, kwargs)
+
+    def _general(self, args: Any, kwargs: Any) -> Any:
+        """Look for a program that fits, or make one."""
         if MODE.world is not None:
             return self.function(*args, **kwargs)
         with self.lock:
@@ -201,6 +231,7 @@ class Compiled:
                 if not candidate.broken(leaves, structure):
                     if k:
                         self.specialisations.insert(0, self.specialisations.pop(k))
+                    self.fast = self.specialisations[0].fast_call
                     return candidate.run(leaves)
             if self.calls == 0:
                 self.calls = 1
@@ -224,6 +255,8 @@ class Compiled:
             )
         new = Specialisation(surroundings, traced, leaves, structure)
         self.specialisations.insert(0, new)
+        new.fast_call = new.fast(self.lock)
+        self.fast = new.fast_call
         if len(self.specialisations) > PATIENCE and not self.warned:
             self.warned = True
             reason = self.specialisations[1].broken(leaves, structure)

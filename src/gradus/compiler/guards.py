@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,18 +22,51 @@ LEAVES = (bool, int, float, str, bytes, type(None), np.generic, np.dtype)
 MISSING = object()
 
 
+class Place(NamedTuple):
+    """Where a Python value is kept.
+
+    Attributes:
+        form: "item" (``owner[key]``), "attribute", "cell" (of a closure) or "length".
+    """
+
+    form: str
+    owner: Any
+    key: Any = None
+
+    def read(self) -> Any:
+        """The value there now."""
+        if self.form == "item":
+            return self.owner[self.key]
+        if self.form == "attribute":
+            return getattr(self.owner, self.key)
+        return self.owner.cell_contents if self.form == "cell" else len(self.owner)
+
+    def spelled(self, bind: Callable[[Any], str]) -> str:
+        """The same as an expression; ``bind`` gives an object a name."""
+        owner = bind(self.owner)
+        if self.form == "item":
+            return f"{owner}[{repr(self.key) if type(self.key) in (str, int) else bind(self.key)}]"
+        if self.form == "attribute":
+            return f"{owner}.{self.key}"
+        return f"{owner}.cell_contents" if self.form == "cell" else f"len({owner})"
+
+
 class Guard:
-    """One thing that must still be so: ``read()`` gives what was found, or an equal leaf.
+    """One thing that must still be so: at a place is the object that was found there, or an equal leaf.
 
     Attributes:
         text: how a person would name it: ``model.training``, ``layers[2]``.
     """
 
-    __slots__ = ("text", "read", "expected", "leaf")
+    __slots__ = ("text", "place", "expected", "leaf")
 
-    def __init__(self, text: str, read: Callable[[], Any], expected: Any) -> None:
-        self.text, self.read, self.expected = text, read, expected
+    def __init__(self, text: str, place: Place, expected: Any) -> None:
+        self.text, self.place, self.expected = text, place, expected
         self.leaf = isinstance(expected, LEAVES)
+
+    def read(self) -> Any:
+        """What is there now."""
+        return self.place.read()
 
     def holds(self) -> bool:
         """Whether nothing has changed."""
@@ -44,6 +77,15 @@ class Guard:
         if self.leaf:
             return type(found) is type(self.expected) and bool(found == self.expected or found != found)
         return found is self.expected
+
+    def broken_if(self, bind: Callable[[Any], str]) -> str:
+        """An expression that is true when it no longer holds."""
+        there = self.place.spelled(bind)
+        if self.expected is None or type(self.expected) is bool or not self.leaf:
+            return f"{there} is not {self.expected if self.leaf else bind(self.expected)}"
+        if type(self.expected) in (int, str) and self.place.form == "length":
+            return f"{there} != {self.expected}"
+        return f"not {bind(self)}.holds()"
 
 
 class Surroundings:
@@ -87,8 +129,8 @@ class Surroundings:
 
     # The walk.
 
-    def _add(self, text: str, read: Callable[[], Any], value: Any, of_module: bool = False) -> None:
-        (self.module_guards if of_module else self.guards).append(Guard(text, read, value))
+    def _add(self, text: str, place: Place, value: Any, of_module: bool = False) -> None:
+        (self.module_guards if of_module else self.guards).append(Guard(text, place, value))
         if not isinstance(value, LEAVES):
             self._visit(text, value)
 
@@ -126,7 +168,7 @@ class Surroundings:
         for name in _global_names(code):
             if name in function.__globals__:
                 table = function.__globals__
-                self._add(name, _item_reader(table, name), table[name])
+                self._add(name, Place("item", table, name), table[name])
         for k, default in enumerate(function.__defaults__ or ()):
             self._visit(f"{text or function.__name__}'s default {k}", default)
 
@@ -135,40 +177,40 @@ class Surroundings:
             value = cell.cell_contents
         except ValueError:
             return
-        self._add(name, lambda: cell.cell_contents, value)
+        self._add(name, Place("cell", cell), value)
 
     def _module(self, text: str, module: Tree) -> None:
         values = vars(module)
-        self.module_guards.append(Guard(f"the attributes of {text}", lambda: len(values), len(values)))
+        self.module_guards.append(Guard(f"the attributes of {text}", Place("length", values), len(values)))
         for name, value in values.items():
             if name == "_kinds" or isinstance(value, Tensor):
                 continue
             mutable = isinstance(value, (list, dict, set))
-            self._add(f"{text}.{name}", _item_reader(values, name), value, of_module=not mutable)
+            self._add(f"{text}.{name}", Place("item", values, name), value, of_module=not mutable)
         forward = getattr(type(module), "forward", None)
         if isinstance(forward, types.FunctionType) and not _is_library(forward):
             self._visit(f"{text}.forward", forward)
 
     def _optimizer(self, text: str, optimizer: Optimizer) -> None:
         groups = optimizer.param_groups
-        self._add(f"len({text}.param_groups)", lambda: len(groups), len(groups))
+        self._add(f"len({text}.param_groups)", Place("length", groups), len(groups))
         for k, group in enumerate(groups):
             params = group["params"]
-            self._add(f"len({text}.param_groups[{k}]['params'])", _length_reader(params), len(params))
+            self._add(f"len({text}.param_groups[{k}]['params'])", Place("length", params), len(params))
 
     def _container(self, text: str, value: Any) -> None:
-        self.guards.append(Guard(f"len({text})", _length_reader(value), len(value)))
+        self.guards.append(Guard(f"len({text})", Place("length", value), len(value)))
         if isinstance(value, set):
             return
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in list(items):
-            self._add(f"{text}[{key!r}]", _item_reader(value, key), item)
+            self._add(f"{text}[{key!r}]", Place("item", value, key), item)
 
     def _object(self, text: str, value: Any) -> None:
         """A user's object: the attributes that some reachable code names."""
         for name, item in list(getattr(value, "__dict__", {}).items()):
             if name in self.names:
-                self._add(f"{text}.{name}", _attribute_reader(value, name), item)
+                self._add(f"{text}.{name}", Place("attribute", value, name), item)
         for function in vars(type(value)).values():
             if isinstance(function, types.FunctionType) and function.__name__ in self.names:
                 self._visit(f"{text}.{function.__name__}", function)
@@ -177,18 +219,6 @@ class Surroundings:
 def _short(value: Any) -> str:
     text = repr(value) if isinstance(value, LEAVES) else f"a {type(value).__name__}"
     return text if len(text) < 60 else text[:57] + "..."
-
-
-def _item_reader(table: Any, key: Any) -> Callable[[], Any]:
-    return lambda: table[key]
-
-
-def _attribute_reader(value: Any, name: str) -> Callable[[], Any]:
-    return lambda: getattr(value, name)
-
-
-def _length_reader(value: Any) -> Callable[[], int]:
-    return lambda: len(value)
 
 
 def _is_library(value: Any) -> bool:
