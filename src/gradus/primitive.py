@@ -40,18 +40,25 @@ class Handmade(NamedTuple):
 
     Attributes:
         function: "module.name" in :mod:`gradus.kernels`. It takes int64 addresses (the inputs, the output, the scratch arrays), then
-            ``integers``, then ``literals``, and returns 0, or 1 to say that the op itself should raise the error.
+            ``integers``, then the arguments of the call that are numbers, then ``literals``; it returns 0, or 1 to say that the op
+            itself should raise the error.
         integers: what may differ between calls of one compiled kernel, such as the batch size.
-        literals: numbers that are compiled in, such as the size of a window.
+        numbers: how many arguments of the call are numbers; one of dtype int64 arrives as int64, one of float64 as float64. A claim
+            that names another count than the call has is no claim.
+        by_table: whether the function takes the address of a table that holds all this but the literals, in 64-bit slots, in place of
+            it: so one compiled function serves any count of inputs and integers.
+        literals: what is compiled in: numbers, such as the size of a window, and names of types as the kernel takes them ("float32").
         scratch: (elements, dtype) of each array it needs while it runs.
         flops: multiplications and additions, for reports.
     """
 
     function: str
     integers: tuple[int, ...] = ()
-    literals: tuple[int | float, ...] = ()
+    literals: tuple[int | float | str, ...] = ()
     scratch: tuple[tuple[int, str], ...] = ()
     flops: int = 0
+    numbers: int = 0
+    by_table: bool = False
 
 
 REAL = Domain(-3.0, 3.0)
@@ -80,7 +87,8 @@ class Primitive:
         name: Array API spelling; the key of the registry.
         forward: ``forward(xp, *inputs, **params)``, or the name of the namespace's function.
         rules: one derivative rule per input (None: no derivative), or a single rule for all inputs of a variadic op.
-        family: "elementwise", "reduction", "movement", "indexing", "contraction", "random" or "fused".
+        family: "elementwise", "reduction", "movement", "indexing", "contraction", "random", "fused" or "check" (it gives back its
+            first input, or raises; a compiler keeps it although nothing may use the result).
         inputs: names of the inputs; ``*xs`` for a variadic op.
         params: names of the keyword parameters.
         forward_mode: how forward mode is derived: "diagonal" (the rule itself, elementwise ops), "linear" (the op applied to the
@@ -92,7 +100,8 @@ class Primitive:
         view: whether the output may share the input's memory.
         raw: the forward on NumPy arrays, where a shorter way than ``forward(numpy, …)`` pays.
         kernel: ``kernel(inputs, output, params)`` gives the :class:`Handmade` that computes a compiled call on contiguous arrays, or None
-            where there is none for these shapes and dtypes; ``inputs`` and ``output`` have ``shape`` and ``dtype``.
+            where there is none for these shapes and dtypes; ``inputs`` and ``output`` have ``shape`` and ``dtype``. A number among the
+            inputs has the shape () and the dtype int64 or float64; see :attr:`Handmade.numbers`.
     """
 
     def __init__(
@@ -344,6 +353,7 @@ def reduction(
     linear: bool = False,
     domain: Domain = REAL,
     dtype_rule: str = "free",
+    kernel: Callable[..., Handmade | None] | None = None,
     doc: str = "",
 ) -> Callable[..., Any]:
     """An op that folds axes away; its rule sees ``g`` and ``y`` with those axes kept as length 1.
@@ -351,6 +361,7 @@ def reduction(
     Args:
         params: further keywords of the op with their defaults, after ``axis=None, keepdims=False``.
         linear: whether forward mode is the op itself.
+        kernel: as of :class:`Primitive`.
     """
     extra = params or {}
     record = Primitive(
@@ -363,6 +374,7 @@ def reduction(
         forward_mode="linear" if linear else "transpose",
         dtype_rule=dtype_rule,
         domains=(domain,),
+        kernel=kernel,
         doc=doc,
     )
 

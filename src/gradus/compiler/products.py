@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradus.compiler.graph import Call, Graph, Value
+from gradus.compiler.graph import Call, Graph, Number, Value
 from gradus.compiler.layout import Layout, access_of, contiguous_strides, layouts, refined
 from gradus.compiler.passes.rewriting import Rewriting, rewrite
 from gradus.primitive import REGISTRY, Handmade
@@ -35,8 +35,10 @@ class Product(NamedTuple):
 
 def is_product(call: Call) -> bool:
     """Whether the library can compute this call once its operands lie well."""
+    if call.record.name != "matmul":
+        return False
     a = call.inputs[0]
-    return call.record.name == "matmul" and a.dtype in LETTERS and call.output.size > 0 and a.size > 0
+    return a.dtype in LETTERS and call.output.size > 0 and a.size > 0
 
 
 def arrangement(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[bool, int] | None:
@@ -84,13 +86,39 @@ def product(call: Call, places: Mapping[Value, Layout]) -> Product | None:
     )
 
 
+class NumberArgument:
+    """How a number looks to a kernel's claim: its dtype says whether it travels as int64 or as float64."""
+
+    shape: tuple[int, ...] = ()
+    ndim, size = 0, 1
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = np.dtype(dtype)
+
+
+NUMBERS = {int: NumberArgument("int64"), float: NumberArgument("float64")}
+
+
+def number_arguments(call: Call) -> list[Any]:
+    """The arguments of a call that are no arrays."""
+    return [arg for arg in call.args if not isinstance(arg, Value)]
+
+
+def number_kind(number: Any) -> type:
+    """int or float, of a number that is known or changes between calls."""
+    return type(number.example if isinstance(number, Number) else number)
+
+
 def handmade(call: Call) -> Handmade | None:
     """The kernel made by hand for a call, if there is one."""
-    if call.record.kernel is None or call.output.size == 0 or not call.inputs or any(v.size == 0 for v in call.inputs):
+    if call.record.kernel is None or call.output.size == 0 or any(v.size == 0 for v in call.inputs):
         return None
-    if len(call.inputs) != len(call.args):
+    numbers = number_arguments(call)
+    if any(number_kind(x) not in NUMBERS for x in numbers):
         return None
-    return call.record.kernel(call.inputs, call.output, call.params)
+    inputs = [x if isinstance(x, Value) else NUMBERS[number_kind(x)] for x in call.args]
+    found = call.record.kernel(inputs, call.output, call.params)
+    return found if found is not None and found.numbers == len(numbers) else None
 
 
 def copy_awkward_operands(graph: Graph) -> Graph:
@@ -102,7 +130,10 @@ def copy_awkward_operands(graph: Graph) -> Graph:
         if not by_hand and (not is_product(call) or product(call, places) is not None):
             return world.keep(call)
         args: list[Any] = []
-        for x in call.inputs:
+        for x in call.args:
+            if not isinstance(x, Value):
+                args.append(world.stand_in(x))
+                continue
             lies_well = (
                 places[x].strides == contiguous_strides(x.shape)
                 if by_hand

@@ -16,6 +16,7 @@ from gradus.compiler.graph import CONSTANT, INPUT, STATE, Call, Graph, Number, V
 from gradus.compiler.native import LIBRARY, caller, data_field
 from gradus.compiler.passes.sharing import number_key
 from gradus.compiler.plan import ALIGNMENT, Plan, Step, scratch_sizes
+from gradus.compiler.products import number_arguments, number_kind
 from gradus.compiler.texts import HANDMADE, PRODUCT, RUN
 from gradus.tape import evaluate
 
@@ -41,6 +42,7 @@ class Program:
         self.patches: list[tuple[int, int, int]] = []
         self.tables: list[np.ndarray] = []
         self.number_slots: list[tuple[int, Any]] = []
+        self.integer_slots: list[tuple[int, Any]] = []
         self.sources = [self._source_of(step) for step in self.plan.steps]
         self._fill()
         self.source, self.run = self._function()
@@ -85,8 +87,11 @@ class Program:
         if step.product is not None:
             return PRODUCT.format(letter=step.product.letter, number="float32" if step.product.letter == "s" else "float64")
         if step.handmade is not None:
-            slots = len(step.reads) + 1 + len(step.handmade.scratch) + len(step.handmade.integers)
-            arguments = [*(f"table[{k}]" for k in range(slots)), *(repr(x) for x in step.handmade.literals)]
+            kinds = [number_kind(x) for x in number_arguments(step.calls[0])]
+            slots = self._slots(step) - len(kinds)
+            arguments = [f"table[{k}]" for k in range(slots)]
+            arguments += [f"{'table' if kind is int else 'numbers'}[{slots + k}]" for k, kind in enumerate(kinds)]
+            arguments = [*(["address"] if step.handmade.by_table else arguments), *(x if isinstance(x, str) else repr(x) for x in step.handmade.literals)]
             module, _, name = step.handmade.function.rpartition(".")
             return HANDMADE.format(module=module, name=name, arguments=", ".join(arguments))
         return None
@@ -128,7 +133,7 @@ class Program:
         if step.kernel is not None:
             return len(step.kernel.arrays) + len(step.kernel.scratch) + 1 + len(step.kernel.numbers)
         if step.handmade is not None:
-            return len(step.reads) + 1 + len(step.handmade.scratch) + len(step.handmade.integers)
+            return len(step.reads) + 1 + len(step.handmade.scratch) + len(step.handmade.integers) + step.handmade.numbers
         return 21 if step.product is not None else 0
 
     def _fill_scratch(self, step: Step, slot: int) -> int:
@@ -148,6 +153,20 @@ class Program:
             slot += 1
         slot = self._fill_scratch(step, slot)
         self.table[slot : slot + len(step.handmade.integers)] = step.handmade.integers
+        slot += len(step.handmade.integers)
+        for number in number_arguments(call):
+            self._fill_number(slot, number)
+            slot += 1
+
+    def _fill_number(self, slot: int, number: Any) -> None:
+        """Write a number into the table, or note that each run writes it; whole numbers never pass through a float."""
+        whole = number_kind(number) is int
+        if isinstance(number, Number):
+            (self.integer_slots if whole else self.number_slots).append((slot, number))
+        elif whole:
+            self.table[slot] = number
+        else:
+            self.reals[slot] = number
 
     def _fill_kernel(self, step: Step, slot: int) -> None:
         kernel = step.kernel
@@ -232,6 +251,7 @@ class FlatFunction:
         inputs = [f"x{k}" for k in range(len(graph.inputs))]
         self._bind("objects", memoryview(self.program.object_ids))
         self._bind("numbers", memoryview(self.program.table).cast("B").cast("d"))
+        self._bind("integers", memoryview(self.program.table))
         self._bind("header", memoryview(self.program.header))
         self._bind("run", self.program.call)
         self._bind("failed", self.program.failed)
@@ -242,6 +262,8 @@ class FlatFunction:
             self.lines.append(f"objects[{len(inputs) + k}] = id(f{k})")
         for slot, number in self.program.number_slots:
             self.lines.append(f"numbers[{slot}] = {self.number(number)}")
+        for slot, number in self.program.integer_slots:
+            self.lines.append(f"integers[{slot}] = {self.number(number)}")
         self.everything = ", ".join([*inputs, *(f"f{k}" for k in range(len(self.plan.fresh)))])
         self._steps()
         self._updates()

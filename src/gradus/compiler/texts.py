@@ -37,6 +37,6 @@ def NAME(address):
 HANDMADE = """
 # from gradus.kernels.{module}
 def NAME(address):
-    table = array(address, int64)
+    table, numbers = array(address, int64), array(address, float64)
     return {name}({arguments})
 """

@@ -261,6 +261,8 @@ class Trace(World):
         arguments = [self.argument(arg) for arg in args]
         output = Value(RESULT, *infer(record, arguments, params))
         self.graph.calls.append(Call(record, arguments, params, output))
+        if record.family == "check":
+            self.graph.effects.append(output)
         return self.tracer(output)
 
 
