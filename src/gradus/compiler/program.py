@@ -6,15 +6,14 @@ the addresses of the inputs and of fresh results, and the numbers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from gradus.compiler.flat import FlatText
 from gradus.compiler.graph import CONSTANT, INPUT, STATE, Call, Graph, Number, Value
 from gradus.compiler.native import LIBRARY, caller, data_field
-from gradus.compiler.passes.sharing import number_key
 from gradus.compiler.plan import ALIGNMENT, Plan, Step, scratch_sizes
 from gradus.compiler.products import number_arguments, number_kind
 from gradus.compiler.texts import HANDMADE, PRODUCT, RUN
@@ -235,30 +234,27 @@ def strided(array: np.ndarray, value: Value, layout: Any) -> np.ndarray:
     )
 
 
-class FlatFunction:
+class FlatFunction(FlatText):
     """Writes the function of a program: numbers, addresses, kernels and single calls, results."""
 
     def __init__(self, program: Program) -> None:
+        super().__init__({"id": id, "empty": np.empty, "evaluate": evaluate, "copyto": np.copyto, "array": np.array})
         self.program, self.plan = program, program.plan
-        self.scope: dict[str, Any] = {"id": id, "empty": np.empty, "evaluate": evaluate, "copyto": np.copyto, "array": np.array}
-        self.lines: list[str] = []
-        self.names: dict[Any, str] = {}
-        self.known: dict[Any, int] = {}
 
     def source(self) -> str:
         """The text."""
         graph = self.program.graph
         inputs = [f"x{k}" for k in range(len(graph.inputs))]
-        self._bind("objects", memoryview(self.program.object_ids))
-        self._bind("numbers", memoryview(self.program.table).cast("B").cast("d"))
-        self._bind("integers", memoryview(self.program.table))
-        self._bind("header", memoryview(self.program.header))
-        self._bind("run", self.program.call)
-        self._bind("failed", self.program.failed)
+        self.bind("objects", memoryview(self.program.object_ids))
+        self.bind("numbers", memoryview(self.program.table).cast("B").cast("d"))
+        self.bind("integers", memoryview(self.program.table))
+        self.bind("header", memoryview(self.program.header))
+        self.bind("run", self.program.call)
+        self.bind("failed", self.program.failed)
         for k, name in enumerate(inputs):
             self.lines.append(f"objects[{k}] = id({name})")
         for k, v in enumerate(self.plan.fresh):
-            self.lines.append(f"f{k} = empty({v.shape}, {self._name('t', v.dtype)})")
+            self.lines.append(f"f{k} = empty({v.shape}, {self.name('t', v.dtype)})")
             self.lines.append(f"objects[{len(inputs) + k}] = id(f{k})")
         for slot, number in self.program.number_slots:
             self.lines.append(f"numbers[{slot}] = {self.number(number)}")
@@ -267,48 +263,11 @@ class FlatFunction:
         self.everything = ", ".join([*inputs, *(f"f{k}" for k in range(len(self.plan.fresh)))])
         self._steps()
         self._updates()
-        for owner, key, value in self.program.numbers_written:
-            self.lines.append(f"{self._name('d', owner)}[{key!r}] = {self.number(value) if isinstance(value, Number) else self._name('q', value)}")
+        self.write_numbers(self.program.numbers_written)
         results = ", ".join(self._result(v) for v in graph.outputs)
         self.lines.append(f"return ({results}{',' if len(graph.outputs) == 1 else ''})")
         self.text = f"def program({', '.join(inputs)}):\n" + "\n".join("    " + line for line in self.lines) + "\n"
         return self.text
-
-    def compiled(self) -> Callable[..., Any]:
-        """The function itself."""
-        scope = dict(self.scope)
-        exec(compile(self.text, "<gradus program>", "exec"), scope)
-        return scope["program"]
-
-    def _bind(self, name: str, thing: Any) -> None:
-        self.scope[name] = thing
-
-    def _name(self, letter: str, thing: Any) -> str:
-        """A name for an object that the text cannot spell."""
-        key = (letter, id(thing))
-        if key not in self.names:
-            self.names[key] = f"{letter}{sum(1 for k in self.names if type(k) is tuple and k[0] == letter)}"
-            self.scope[self.names[key]] = thing
-        return self.names[key]
-
-    def number(self, number: Any) -> str:
-        """The name of a number, computed once."""
-        if not isinstance(number, Number):
-            return repr(number) if math.isfinite(number) else f"float({str(number)!r})"
-        form = number_key(number, self.known)
-        key = ("number", form)
-        if key not in self.names:
-            if number.operation == "[]":
-                text = f"{self.number(number.operands[0])}[{number.operands[1]}]"
-            elif number.operation:
-                a, b = [self.number(x) for x in number.operands]
-                text = f"{a} {number.operation} {b}" if not b.startswith("-") else f"{a} {number.operation} ({b})"
-                text = f"({a}) {text[len(a) + 1 :]}" if a.startswith("-") else text
-            else:
-                text = f"{self._name('d', number.owner)}[{number.key!r}]"
-            self.names[key] = f"h{sum(1 for k in self.names if type(k) is tuple and k[0] == 'number')}"
-            self.lines.append(f"{self.names[key]} = {text}")
-        return self.names[key]
 
     def _steps(self) -> None:
         """Runs of kernels, and single calls between them."""
@@ -332,20 +291,20 @@ class FlatFunction:
             return self.number(arg) if isinstance(arg, Number) or isinstance(arg, float) else repr(arg)
         fixed = self.program.view(arg)
         if fixed is not None:
-            return self._name("m", fixed)
+            return self.name("m", fixed)
         layout = self.plan.places[arg]
         k = self.program.objects.index(layout.root)
         name = f"x{k}" if k < len(self.program.graph.inputs) else f"f{k - len(self.program.graph.inputs)}"
         if layout.root is arg:
             return name
-        self._bind("strided", strided)
-        return f"strided({name}, {self._name('v', arg)}, {self._name('l', layout)})"
+        self.bind("strided", strided)
+        return f"strided({name}, {self.name('v', arg)}, {self.name('l', layout)})"
 
     def _single(self, call: Call) -> None:
         """A call that no kernel computes runs through its record, into its place."""
         args = ", ".join(self._argument(arg) for arg in call.args)
         where = self._argument(call.output)
-        text = f"evaluate({self._name('op', call.record)}, ({args},), {self._name('p', call.params)})"
+        text = f"evaluate({self.name('op', call.record)}, ({args},), {self.name('p', call.params)})"
         self.lines.append(f"copyto({where}, {text})  # {call.record.name}" if call.output.size else f"{text}  # {call.record.name}")
 
     def _updates(self) -> None:
@@ -356,7 +315,7 @@ class FlatFunction:
                 self.lines.append(f"u{k} = array({text})")
             texts = [(state, f"u{k}") for k, (state, _) in enumerate(texts)]
         for state, text in texts:
-            self.lines.append(f"copyto({self._name('s', state.array)}, {text})")
+            self.lines.append(f"copyto({self.name('s', state.array)}, {text})")
 
     def _result(self, value: Value) -> str:
         if value in self.plan.fresh:
