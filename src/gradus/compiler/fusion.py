@@ -236,13 +236,14 @@ def fuse(graph: Graph, places: Mapping[Value, Layout]) -> list[Unit]:
     """The calls of a graph as units, in an order in which each can run; views that move nothing belong to no unit."""
     home: dict[Value, Unit] = {}
     position = {call: k for k, call in enumerate(graph.calls)}
+    stage = _latest_stages(graph, places)
     units: list[Unit] = []
     for call in graph.calls:
         if is_view(call) and places[call.output].root is not call.output:
             continue
         unit = Unit([call], build([call], places) if is_fusible(call, places) else None, position[call], position[call])
         if unit.group is not None:
-            for others in _candidates(call, home):
+            for others in _candidates(call, home, stage):
                 union = _union(others, unit, position)
                 if len(union) > LARGEST_GROUP or _cycle(others, unit, home):
                     continue
@@ -259,9 +260,32 @@ def fuse(graph: Graph, places: Mapping[Value, Layout]) -> list[Unit]:
     return _ordered(units, home)
 
 
-def _candidates(call: Call, home: Mapping[Value, Unit]) -> Iterable[list[Unit]]:
-    """Sets of groups to try to join: all that the call uses together, then each alone, the latest first."""
+def _latest_stages(graph: Graph, places: Mapping[Value, Layout]) -> dict[Call, int]:
+    """For every call how many products and other single calls lie before it, at the latest.
+
+    What only a later stage needs (the mask of a ReLU, wanted by the backward pass) is computed there, from what is in memory anyway,
+    instead of being kept from the forward pass until then.
+    """
+    early: dict[Call, int] = {}
+    loops = {call: is_fusible(call, places) or (is_view(call) and places[call.output].root is not call.output) for call in graph.calls}
+    users: dict[Call, list[Call]] = {}
+    for call in graph.calls:
+        before = [v.call for v in call.inputs if v.call is not None]
+        early[call] = max((early[other] + (not loops[other]) for other in before), default=0)
+        for other in before:
+            users.setdefault(other, []).append(call)
+    latest: dict[Call, int] = {}
+    roots = {v.call for v in graph.roots}
+    for call in reversed(graph.calls):
+        wanted = [latest[user] if loops[user] else early[user] for user in users.get(call, ())]
+        latest[call] = early[call] if call in roots or not wanted or not loops[call] else max(early[call], min(wanted))
+    return latest
+
+
+def _candidates(call: Call, home: Mapping[Value, Unit], stage: Mapping[Call, int]) -> Iterable[list[Unit]]:
+    """Sets of groups to try to join: all of its own stage that the call uses together, then each alone, the latest first."""
     producers = {unit for arg in call.inputs for unit in [home.get(_root(arg))] if unit is not None and unit.group is not None}
+    producers = {unit for unit in producers if stage[unit.calls[-1]] == stage[call]}
     ordered = sorted(producers, key=lambda unit: -unit.last)
     if len(ordered) > 1:
         yield ordered

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradus.compiler.descent import Descent, find_descents
 from gradus.compiler.fusion import FULL, Unit, fuse
 from gradus.compiler.graph import RESULT, STATE, Call, Graph, Value
 from gradus.compiler.layout import Layout, is_view, layouts
@@ -31,6 +32,7 @@ class Step(NamedTuple):
     handmade: Handmade | None
     writes: list[Value]
     reads: list[Value]
+    descent: Descent | None = None
 
 
 class Plan:
@@ -51,9 +53,12 @@ class Plan:
         self.places = layouts(graph)
         units = fuse(graph, self.places)
         self.memory, self.copied = _updates_in_place(graph, units, self.places)
-        units = _writers_last(units, self.memory, self.places)
+        descents = find_descents(graph, units, self.memory, self.places)
+        self.descents = {descent.unit: descent for descent in descents}
+        folded = {descent.product for descent in descents}
+        units = [unit for unit in _writers_last(units, self.memory, self.places) if unit.calls[0] not in folded]
         self.fresh = self._fresh()
-        self.needed = _needed_outside(graph, units)
+        self.needed = _needed_outside(graph, units, folded)
         self.steps = [self._step(unit) for unit in units]
         self.scratch = 0
         self.offsets, self.arena = self._arena()
@@ -66,6 +71,10 @@ class Plan:
         ]
 
     def _step(self, unit: Unit) -> Step:
+        if unit in self.descents:
+            descent = self.descents[unit]
+            reads = [self.places[v].root for v in descent.product.inputs]
+            return Step([descent.product], None, product(descent.product, self.places), None, [descent.output], reads, descent)
         reads = [self.places[v].root for call in unit.calls for v in call.inputs]
         if unit.group is not None:
             writes = [call.output for call in unit.calls if call.output in self.needed]
@@ -114,7 +123,7 @@ def scratch_sizes(step: Step) -> list[int]:
     return [-(-n * np.dtype(dtype).itemsize // ALIGNMENT) * ALIGNMENT for n, dtype in needs]
 
 
-def _needed_outside(graph: Graph, units: list[Unit]) -> set[Value]:
+def _needed_outside(graph: Graph, units: list[Unit], folded: set[Call]) -> set[Value]:
     """Values that are read by another unit than the one that computes them, by way of views or not, and roots."""
     home = {call.output: unit for unit in units for call in unit.calls}
     needed: set[Value] = set()
@@ -130,7 +139,7 @@ def _needed_outside(graph: Graph, units: list[Unit]) -> set[Value]:
                 v = source(arg)
                 if home.get(v) is not unit:
                     needed.add(v)
-    return needed | {source(v) for v in graph.roots}
+    return needed | {source(v) for v in graph.roots} | {source(v) for call in folded for v in call.inputs}
 
 
 def _updates_in_place(graph: Graph, units: list[Unit], places: Mapping[Value, Layout]) -> tuple[dict[Value, Value], list[tuple[Value, Value]]]:

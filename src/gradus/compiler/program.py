@@ -189,14 +189,18 @@ class Program:
         (call,) = step.calls
         a, b = call.inputs
         size = call.output.dtype.itemsize
-        for k, v in enumerate((a, b, call.output)):
+        for k, v in enumerate((a, b, step.writes[0])):
             layout = self.plan.places[v]
             self.table[slot + k] = self._place(slot + k, layout.root, layout.offset)
         (ai, aj), (bi, bj), (ci, cj) = [(i * size, j * size) for i, j in p.steps]
         self.table[slot + 3 : slot + 10] = [*p.counts, *p.transposed, p.m, p.n, p.k]
-        self.reals[slot + 10] = 1.0
+        alpha = step.descent.alpha if step.descent else 1.0
+        if isinstance(alpha, Number):
+            self.number_slots.append((slot + 10, alpha))
+        else:
+            self.reals[slot + 10] = alpha
         self.table[slot + 11 : slot + 17] = [ai, aj, p.leading[0], bi, bj, p.leading[1]]
-        self.reals[slot + 17] = 0.0
+        self.reals[slot + 17] = 1.0 if step.descent else 0.0
         self.table[slot + 18 : slot + 21] = [ci, cj, p.leading[2]]
 
     # The function.

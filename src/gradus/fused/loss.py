@@ -13,6 +13,7 @@ from gradus import backend, ops
 from gradus.errors import DTypeError, LabelError, ShapeError, UsageError
 from gradus.fused.labels import Outside, outside
 from gradus.fused.softmax import log_softmax
+from gradus.ops.reduction import finite
 from gradus.primitive import bind, primitive
 
 
@@ -133,8 +134,9 @@ def _softmax_cross_entropy_by_index(x: np.ndarray, target: np.ndarray) -> np.nda
 
 
 def _softmax_cross_entropy_rule(xp: Any, g: Any, x: Any, target: Any) -> Any:
-    # softmax - one-hot, each row weighted by its cotangent.
-    return (xp.softmax(x, axis=1) - xp.astype(_hot(xp, x, target), g.dtype)) * g[:, None]
+    # softmax - one-hot, each row weighted by its cotangent; shifted as logsumexp is, so that a compiler finds the exponentials there.
+    e = xp.exp(x - finite(xp, xp.max(x, axis=1, keepdims=True)))
+    return (e / xp.sum(e, axis=1, keepdims=True) - xp.astype(_hot(xp, x, target), g.dtype)) * g[:, None]
 
 
 @primitive(

@@ -45,7 +45,7 @@ def _over(xp: Any, g: Any, y: Any) -> Any:
     return xp.where(xp.equal(y, 0), 0.0, g / y)
 
 
-def _finite(xp: Any, m: Any) -> Any:
+def finite(xp: Any, m: Any) -> Any:
     """``m`` with infinities replaced by 0, so that ``x - m`` is never infinity minus infinity."""
     return xp.where(xp.isfinite(m), m, 0.0)
 
@@ -58,7 +58,7 @@ def without_masks(xp: Any, m: Any) -> Any:
 def _logsumexp(xp: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
     if not count(x.shape, axis):
         return xp.log(xp.sum(x, axis=axis, keepdims=keepdims))  # of nothing: log(0)
-    m = _finite(xp, xp.max(x, axis=axis, keepdims=True))
+    m = finite(xp, xp.max(x, axis=axis, keepdims=True))
     y = xp.log(xp.sum(xp.exp(x - m), axis=axis, keepdims=True)) + m
     return y if keepdims else xp.squeeze(y, axis=normalize_axes(axis, x.ndim))
 
@@ -141,8 +141,8 @@ logsumexp = reduction(
 all = reduction("all", None, domain=Domain(0, 1, dtype="bool"))
 any = reduction("any", None, domain=Domain(0, 1, dtype="bool"))
 count_nonzero = reduction("count_nonzero", None)
-argmax = reduction("argmax", None, doc="The index of the first largest value.")
-argmin = reduction("argmin", None, doc="The index of the first smallest value.")
+argmax = reduction("argmax", None, kernel=kernels.extreme(1), doc="The index of the first largest value.")
+argmin = reduction("argmin", None, kernel=kernels.extreme(0), doc="The index of the first smallest value.")
 
 
 def _shares(xp: Any, x: Any, y: Any, axis: Any, dtype: Any) -> Any:
@@ -156,6 +156,7 @@ def _shares(xp: Any, x: Any, y: Any, axis: Any, dtype: Any) -> Any:
     (lambda xp, g, axis: xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis),),
     family="reduction",
     forward_mode="linear",
+    kernel=kernels.running_sum,
     samples=lambda draw: [((draw(3, 4),), {"axis": 1}), ((draw(5),), {"axis": -1}), ((draw(0, 2),), {"axis": 0})],
 )
 def cumulative_sum(record: Any, x: Any, /, axis: int = -1) -> Any:
