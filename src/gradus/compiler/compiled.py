@@ -16,11 +16,13 @@ import numpy as np
 from gradus.compiler.graph import Graph, Number, Value
 from gradus.compiler.fast_call import fast_call
 from gradus.compiler.guards import LEAVES, Surroundings
+from gradus.compiler.numpy_program import NumpyProgram, prepared
 from gradus.compiler.passes.expand import expand
 from gradus.compiler.passes.sharing import drop_dead, share
 from gradus.compiler.passes.simplify import simplify
 from gradus.compiler.products import copy_awkward_operands
 from gradus.compiler.program import Program
+from gradus.compiler.tiers import NATIVE, chosen_tier
 from gradus.compiler.trace import Output, Traced, map_tree, trace
 from gradus.dtypes import get_default_dtype
 from gradus.errors import GradError, TraceError, UsageWarning
@@ -70,13 +72,14 @@ class OutsideNode(Node):
 class Specialisation:
     """One traced program, and when it may run."""
 
-    def __init__(self, surroundings: Surroundings, traced: Traced, leaves: list[Any], structure: Any) -> None:
+    def __init__(self, surroundings: Surroundings, traced: Traced, leaves: list[Any], structure: Any, tier: str = NATIVE) -> None:
         self.surroundings, self.traced, self.structure = surroundings, traced, structure
         self.signature = signature(leaves)
         self.grad_enabled, self.default_dtype = MODE.grad_enabled, get_default_dtype()
         written = [(owner, key, _node(value)) for owner, key, value in traced.trace.written.values()]
-        self.graph = optimised(traced.graph, surroundings.arrays)
-        self.program = Program(self.graph, written)
+        native = tier == NATIVE
+        self.graph = (optimised if native else prepared)(traced.graph, surroundings.arrays)
+        self.program: Program | NumpyProgram = Program(self.graph, written) if native else NumpyProgram(self.graph, written)
         self.states = list(traced.trace.states.values())
         self.number_guards = traced.trace.number_guards
         self.leaf_guards = traced.trace.leaf_guards
@@ -205,8 +208,8 @@ class Compiled:
         graph: the graph it was made from.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[..., Any], tier: str | None = None) -> None:
+        self.function, self.tier = function, chosen_tier(tier)
         self.specialisations: list[Specialisation] = []
         self.calls = 0
         self.lock = threading.RLock()
@@ -253,7 +256,7 @@ class Compiled:
                 fix="make the change outside the compiled function",
                 code="E42",
             )
-        new = Specialisation(surroundings, traced, leaves, structure)
+        new = Specialisation(surroundings, traced, leaves, structure, self.tier)
         self.specialisations.insert(0, new)
         new.fast_call = new.fast(self.lock)
         self.fast = new.fast_call
@@ -282,6 +285,8 @@ class Compiled:
     def source(self) -> str:
         """The program of the last call: its kernels, then the flat function that calls them."""
         program = self._last().program
+        if isinstance(program, NumpyProgram):
+            return program.source
         kernels = list(dict.fromkeys(step.kernel.source for step in program.plan.steps if step.kernel))
         texts = [source.replace("NAME", f"kernel_{k}") for k, source in enumerate(kernels)]
         return "\n\n".join([*texts, program.source])
@@ -292,17 +297,19 @@ class Compiled:
         return self._last().graph
 
 
-def compile(function: Callable[..., Any] | None = None) -> Any:
+def compile(function: Callable[..., Any] | None = None, *, tier: str | None = None) -> Any:
     """Trace a function of tensors, compile it, and replay the program at every further call.
 
     Args:
         function: takes and returns Tensors (in tuples, lists, dicts); may run modules, ``backward`` and an optimiser's ``step``.
+        tier: "native" (kernels, made by Numba), "numpy" (NumPy alone), or None for the best there is.
 
     Returns:
         A function with the same results. ``.graph`` and ``.source`` show what it runs.
 
     Raises:
         TraceError: the function looks at numbers that a trace does not have.
+        UsageError: "native" without Numba.
 
     Example:
         >>> import gradus
@@ -313,8 +320,8 @@ def compile(function: Callable[..., Any] | None = None) -> Any:
         [6.0, 6.0, 6.0]
     """
     if function is None:
-        return Compiled
-    return Compiled(function)
+        return functools.partial(Compiled, tier=tier)
+    return Compiled(function, tier)
 
 
 __all__ = ["Compiled", "compile", "np"]
