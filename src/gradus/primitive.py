@@ -22,6 +22,8 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gradus import backend
 
 EMPTY: types.MappingProxyType[str, Any] = types.MappingProxyType({})
@@ -59,6 +61,16 @@ class Handmade(NamedTuple):
     flops: int = 0
     numbers: int = 0
     by_table: bool = False
+
+
+class NumberArgument:
+    """How a number looks to a kernel's claim: its dtype says whether it travels as int64 or as float64."""
+
+    shape: tuple[int, ...] = ()
+    ndim, size = 0, 1
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = np.dtype(dtype)
 
 
 REAL = Domain(-3.0, 3.0)
@@ -100,8 +112,8 @@ class Primitive:
         view: whether the output may share the input's memory.
         raw: the forward on NumPy arrays, where a shorter way than ``forward(numpy, …)`` pays.
         kernel: ``kernel(inputs, output, params)`` gives the :class:`Handmade` that computes a compiled call on contiguous arrays, or None
-            where there is none for these shapes and dtypes; ``inputs`` and ``output`` have ``shape`` and ``dtype``. A number among the
-            inputs has the shape () and the dtype int64 or float64; see :attr:`Handmade.numbers`.
+            where there is none for these shapes and dtypes; ``inputs`` and ``output`` have ``shape`` and ``dtype``. In place of a number
+            among the inputs stands a :class:`NumberArgument`.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ def is_fusible(call: Call, places: Mapping[Value, Layout]) -> bool:
 
 
 # Ops on integers whose loops agree with NumPy in every case, overflow included.
-WHOLE = {"add", "subtract", "multiply", "maximum", "minimum", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "where", "astype", "negative", "abs"}
+WHOLE = {"add", "subtract", "multiply", "maximum", "minimum", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "where", "astype", "stop_gradient", "negative", "abs"}
 
 
 def _reduced(call: Call) -> str:

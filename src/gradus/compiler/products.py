@@ -10,7 +10,7 @@ import numpy as np
 from gradus.compiler.graph import Call, Graph, Number, Value
 from gradus.compiler.layout import Layout, access_of, contiguous_strides, layouts, refined
 from gradus.compiler.passes.rewriting import Rewriting, rewrite
-from gradus.primitive import REGISTRY, Handmade
+from gradus.primitive import REGISTRY, Handmade, NumberArgument
 
 LETTERS = {np.dtype("float32"): "s", np.dtype("float64"): "d"}
 
@@ -84,16 +84,6 @@ def product(call: Call, places: Mapping[Value, Layout]) -> Product | None:
         (*(1,) * padding, *counts),
         tuple([(*(0,) * padding, *row) for row in steps]),
     )
-
-
-class NumberArgument:
-    """How a number looks to a kernel's claim: its dtype says whether it travels as int64 or as float64."""
-
-    shape: tuple[int, ...] = ()
-    ndim, size = 0, 1
-
-    def __init__(self, dtype: str) -> None:
-        self.dtype = np.dtype(dtype)
 
 
 NUMBERS = {int: NumberArgument("int64"), float: NumberArgument("float64")}

@@ -6,6 +6,7 @@ import builtins
 import math
 from typing import Any
 
+from gradus.ops import kernels
 from gradus.primitive import Domain, bind, normalize_axes, primitive, reduction
 
 
