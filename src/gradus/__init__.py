@@ -45,6 +45,7 @@ _LATER = {
     "load": "gradus.io",
     "Learner": "gradus.train",
     "compile": "gradus.compiler.compiled",
+    "elementwise": "gradus.compiler.elementwise",
     "load_run": "gradus.train",
 }
 
@@ -72,6 +73,7 @@ __all__ = [
     "default_generator",
     "device",
     "e",
+    "elementwise",
     "enable_grad",
     "fused",
     "get_num_threads",

@@ -22,6 +22,7 @@ from gradus.compiler.passes.sharing import drop_dead, share
 from gradus.compiler.passes.simplify import simplify
 from gradus.compiler.products import copy_awkward_operands
 from gradus.compiler.program import Program
+from gradus.compiler.report import Report, report
 from gradus.compiler.tiers import NATIVE, chosen_tier
 from gradus.compiler.trace import Output, Traced, map_tree, trace
 from gradus.dtypes import get_default_dtype
@@ -215,6 +216,7 @@ class Compiled:
         self.lock = threading.RLock()
         self.fast: Callable[..., Any] | None = None
         self.warned = False
+        self.checks: list[Callable[[Graph, Callable[..., Any]], None]] = []
         functools.update_wrapper(self, function if hasattr(function, "__name__") else type(function))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -257,6 +259,8 @@ class Compiled:
                 code="E42",
             )
         new = Specialisation(surroundings, traced, leaves, structure, self.tier)
+        for check in self.checks:
+            check(new.graph, self.function)
         self.specialisations.insert(0, new)
         new.fast_call = new.fast(self.lock)
         self.fast = new.fast_call
@@ -295,6 +299,19 @@ class Compiled:
     def graph(self) -> Graph:
         """The graph of the last call after all passes."""
         return self._last().graph
+
+    def report(self) -> Report:
+        """A table of the kernels of the last program: calls, time, arithmetic, memory traffic; measured now, on made-up inputs."""
+        program = self._last().program
+        if isinstance(program, NumpyProgram):
+            raise TraceError(
+                "only native programs are measured kernel by kernel",
+                got="a program on NumPy",
+                wanted="Numba's kernels",
+                fix='pip install "gradus-dl[fast]", or read compiled.source',
+                code="E44",
+            )
+        return report(program)
 
 
 def compile(function: Callable[..., Any] | None = None, *, tier: str | None = None) -> Any:
