@@ -18,9 +18,10 @@ from gradus.compiler.fast_call import fast_call
 from gradus.compiler.guards import LEAVES, Surroundings
 from gradus.compiler.numpy_program import NumpyProgram, prepared
 from gradus.compiler.passes.expand import expand
+from gradus.compiler.passes.reductions import split_reductions
 from gradus.compiler.passes.sharing import drop_dead, share
 from gradus.compiler.passes.simplify import simplify
-from gradus.compiler.products import copy_awkward_operands
+from gradus.compiler.products import copy_awkward_operands, handmade
 from gradus.compiler.program import Program
 from gradus.compiler.report import Report, report
 from gradus.compiler.tiers import NATIVE, chosen_tier
@@ -38,8 +39,8 @@ MISS = object()
 def optimised(graph: Graph, external: set[int]) -> Graph:
     """All passes, in order."""
     graph = simplify(graph, external)
-    graph = expand(graph)
-    graph = simplify(graph, external)
+    graph = expand(graph, lambda call: handmade(call) is not None)
+    graph = split_reductions(simplify(graph, external))
     graph = drop_dead(share(graph))
     graph = copy_awkward_operands(graph)
     return drop_dead(share(graph)).verify()
