@@ -9,6 +9,7 @@ import numpy as np
 
 from gradus import ops
 from gradus.errors import DTypeError, UsageError
+from gradus.fused import pool_kernels
 from gradus.fused.pool import COLUMNS, ROWS, Line, as_rows, pool_window, row_sizes, spread
 from gradus.fused.unfold import NO_PADDING, Padding, Pair, images, ints
 from gradus.primitive import bind, primitive
@@ -42,6 +43,7 @@ def _sum_pool_gradient_raw(g: np.ndarray, *, size: Pair, kernel: Pair, stride: P
     "sum_pool2d",
     _sum_pool,
     (lambda xp, g, x_shape, params: xp.sum_pool2d_gradient(g, size=tuple(x_shape[2:]), **params),),
+    kernel=pool_kernels.sum_pool2d,
     family="fused",
     forward_mode="linear",
     samples=lambda draw: [
@@ -59,6 +61,7 @@ def sum_pool2d(record: Any, x: Any, /, kernel: Pair, stride: Pair, padding: Padd
     _sum_pool_gradient,
     (lambda xp, t, kernel, stride, padding: xp.sum_pool2d(t, kernel=kernel, stride=stride, padding=padding),),
     raw=_sum_pool_gradient_raw,
+    kernel=pool_kernels.sum_pool2d_gradient,
     family="fused",
     forward_mode="linear",
     samples=lambda draw: [

@@ -13,6 +13,7 @@ import numpy as np
 
 from gradus import ops
 from gradus.errors import ShapeError, UsageError
+from gradus.fused import conv_kernels
 from gradus.fused.unfold import (
     NO_PADDING,
     Padding,
@@ -175,6 +176,7 @@ FIELDS: dict[str, Any] = {"family": "fused", "forward_mode": "multilinear", "dty
         lambda xp, g, x, w_shape, params: xp.conv2d_weight_gradient(x, g, w_shape=tuple(w_shape), **params),
     ),
     raw=_conv2d_raw,
+    kernel=conv_kernels.conv2d,
     samples=lambda draw: [
         ((draw(2, 2, 4, 3), draw(3, 2, 3, 2)), {}),
         ((draw(2, 2, 3, 4), draw(2, 2, 2, 2)), {"padding": ((0, 1), (0, 1))}),
@@ -229,6 +231,7 @@ def conv2d(
         ),
     ),
     raw=_input_gradient_raw,
+    kernel=conv_kernels.input_gradient,
     samples=lambda draw: [
         ((draw(2, 3, 2, 2), draw(3, 2, 3, 2), (2, 2, 4, 3), (1, 1), NO_PADDING, (1, 1), 1), {}),
         ((draw(1, 4, 3, 2), draw(4, 1, 2, 2), (1, 2, 5, 4), (2, 1), ((1, 1), (0, 0)), (1, 2), 2), {}),
@@ -257,6 +260,7 @@ def conv2d_input_gradient(
         ),
     ),
     raw=_weight_gradient_raw,
+    kernel=conv_kernels.weight_gradient,
     samples=lambda draw: [
         ((draw(2, 2, 4, 3), draw(2, 3, 2, 2), (3, 2, 3, 2), (1, 1), NO_PADDING, (1, 1), 1), {}),
         ((draw(1, 2, 5, 4), draw(1, 4, 3, 2), (4, 1, 2, 2), (2, 1), ((1, 1), (0, 0)), (1, 2), 2), {}),

@@ -12,6 +12,7 @@ import numpy as np
 
 from gradus import backend, ops
 from gradus.errors import UsageError
+from gradus.fused import pool_kernels
 from gradus.fused.unfold import NO_PADDING, Padding, Pair, images, ints, reach, window_counts
 from gradus.primitive import bind, primitive
 
@@ -175,6 +176,7 @@ MAX_SAMPLES: list[tuple[tuple[int, ...], dict[str, Any]]] = [
     "max_pool2d",
     _max_pool,
     (lambda xp, g, x, params: xp.max_pool2d_gradient(g, x, **params),),
+    kernel=pool_kernels.max_pool2d,
     family="fused",
     samples=lambda draw: [((_distinct(draw, *shape),), params) for shape, params in MAX_SAMPLES],
 )
@@ -226,6 +228,7 @@ GRADIENT_WINDOW: dict[str, Any] = {"kernel": (3, 2), "stride": (1, 2), "padding"
     _max_pool_gradient,
     (lambda xp, t, x, params: _picked(xp, t, x, **params), None),
     raw=_max_pool_gradient_raw,
+    kernel=pool_kernels.max_pool2d_gradient,
     family="fused",
     samples=lambda draw: [
         ((draw(2, 2, 2, 3), _distinct(draw, 2, 2, 4, 6)), {**GRADIENT_WINDOW, "kernel": (2, 2), "stride": (2, 2)}),

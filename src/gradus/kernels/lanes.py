@@ -1,0 +1,382 @@
+"""Numbers side by side in a vector register, for kernels whose loops a compiler does not turn into vector code by itself.
+
+    v = load_where(x, span(0, 14, float32), float32)        # the first 14 numbers at address x, 0 in the other lanes
+    total += v * everywhere(weight)
+    store(y, total)
+
+A vector has as many lanes as fit into 64 bytes; a processor with shorter registers takes several. Addresses are integers, as everywhere in
+:mod:`gradus.kernels`; nothing need be aligned. What a mask leaves out is neither read nor written, so it may lie outside of any array.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+BYTES = 64
+WORD = ir.IntType(32)
+
+
+class Lanes(types.Type):
+    """The type of a vector: of floats, or of booleans for a mask, with as many lanes as the floats that it goes with."""
+
+    def __init__(self, element: Any, of: Any) -> None:
+        self.element, self.of, self.count = element, of, BYTES // (of.bitwidth // 8)
+        super().__init__(f"lanes({element} x {self.count})")
+
+
+@register_model(Lanes)
+class LanesModel(models.PrimitiveModel):
+    """A vector is LLVM's vector."""
+
+    def __init__(self, manager: Any, kind: Lanes) -> None:
+        super().__init__(manager, kind, _vector(kind))
+
+
+def _vector(kind: Lanes) -> ir.VectorType:
+    element = ir.IntType(1) if kind.element is types.boolean else ir.FloatType() if kind.of is types.float32 else ir.DoubleType()
+    return ir.VectorType(element, kind.count)
+
+
+def lanes_of(dtype: Any) -> Lanes:
+    """The type of a vector of ``dtype``, which is given as Numba sees ``float32`` in a kernel."""
+    return Lanes(dtype.dtype, dtype.dtype)
+
+
+def _number(kind: Lanes, value: float) -> ir.Constant:
+    return ir.Constant(_vector(kind).element, value)
+
+
+def _all(kind: Lanes, value: float) -> ir.Constant:
+    return ir.Constant(_vector(kind), [_number(kind, value)] * kind.count)
+
+
+def _suffix(kind: Lanes) -> str:
+    return f"v{kind.count}f{kind.of.bitwidth}"
+
+
+def _spread(builder: Any, value: Any, count: int) -> Any:
+    """A vector that holds one number everywhere."""
+    whole = ir.VectorType(value.type, count)
+    first = builder.insert_element(ir.Constant(whole, ir.Undefined), value, ir.Constant(WORD, 0))
+    return builder.shuffle_vector(first, ir.Constant(whole, ir.Undefined), ir.Constant(ir.VectorType(WORD, count), [0] * count))
+
+
+# Memory.
+
+
+@intrinsic
+def lane_count(typing_context, dtype):
+    """How many numbers of a type a vector holds."""
+    count = lanes_of(dtype).count
+    return types.int64(dtype), lambda context, builder, signature, values: ir.Constant(ir.IntType(64), count)
+
+
+@intrinsic
+def load(typing_context, address, dtype):
+    """The numbers at an address."""
+    kind = lanes_of(dtype)
+
+    def emit(context, builder, signature, values):
+        place = builder.inttoptr(values[0], _vector(kind).as_pointer())
+        return builder.load(place, align=kind.of.bitwidth // 8)
+
+    return kind(types.int64, dtype), emit
+
+
+@intrinsic
+def store(typing_context, address, v):
+    """Write all lanes to an address."""
+
+    def emit(context, builder, signature, values):
+        place = builder.inttoptr(values[0], values[1].type.as_pointer())
+        builder.store(values[1], place, align=v.of.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, v), emit
+
+
+@intrinsic
+def span(typing_context, first, last, dtype):
+    """The mask of the lanes k with first <= k < last."""
+    count = lanes_of(dtype).count
+    kind = Lanes(types.boolean, dtype.dtype)
+
+    def emit(context, builder, signature, values):
+        numbers = ir.Constant(ir.VectorType(WORD, count), list(range(count)))
+        low, high = [_spread(builder, builder.trunc(value, WORD), count) for value in values[:2]]
+        return builder.and_(builder.icmp_signed(">=", numbers, low), builder.icmp_signed("<", numbers, high))
+
+    return kind(types.int64, types.int64, dtype), emit
+
+
+@intrinsic
+def load_where(typing_context, address, mask, dtype):
+    """The numbers at an address in the lanes of a mask, 0 in the others."""
+    kind = lanes_of(dtype)
+
+    def emit(context, builder, signature, values):
+        whole = _vector(kind)
+        pointer = whole.as_pointer()
+        function = ir.FunctionType(whole, [pointer, WORD, values[1].type, whole])
+        named = cgutils.get_or_insert_function(builder.module, function, f"llvm.masked.load.{_suffix(kind)}.p0")
+        place, align = builder.inttoptr(values[0], pointer), ir.Constant(WORD, kind.of.bitwidth // 8)
+        return builder.call(named, [place, align, values[1], _all(kind, 0.0)])
+
+    return kind(types.int64, mask, dtype), emit
+
+
+@intrinsic
+def store_where(typing_context, address, mask, v):
+    """Write the lanes of a mask."""
+
+    def emit(context, builder, signature, values):
+        whole = values[2].type
+        pointer = whole.as_pointer()
+        function = ir.FunctionType(ir.VoidType(), [whole, pointer, WORD, values[1].type])
+        named = cgutils.get_or_insert_function(builder.module, function, f"llvm.masked.store.{_suffix(v)}.p0")
+        place, align = builder.inttoptr(values[0], pointer), ir.Constant(WORD, v.of.bitwidth // 8)
+        builder.call(named, [values[2], place, align, values[1]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, mask, v), emit
+
+
+# Arithmetic.
+
+
+@intrinsic
+def everywhere(typing_context, x):
+    """One number in all lanes."""
+    kind = Lanes(x, x)
+    return kind(x), lambda context, builder, signature, values: _spread(builder, values[0], kind.count)
+
+
+@intrinsic
+def zeros(typing_context, dtype):
+    """0 in all lanes."""
+    kind = lanes_of(dtype)
+    return kind(dtype), lambda context, builder, signature, values: _all(kind, 0.0)
+
+
+@intrinsic
+def multiply_add(typing_context, a, b, c):
+    """a · b + c, lane by lane, rounded once where the processor can."""
+
+    def emit(context, builder, signature, values):
+        whole = values[0].type
+        named = cgutils.get_or_insert_function(builder.module, ir.FunctionType(whole, [whole] * 3), f"llvm.fmuladd.{_suffix(a)}")
+        return builder.call(named, values)
+
+    return a(a, b, c), emit
+
+
+@intrinsic
+def largest(typing_context, a, b):
+    """The larger of a and b, lane by lane; NaN if one of them is."""
+
+    def emit(context, builder, signature, values):
+        a, b = values
+        ordered = builder.select(builder.fcmp_ordered(">", a, b), a, b)  # b if one of them is NaN: one instruction
+        return builder.select(builder.fcmp_unordered("uno", a, a), a, ordered)
+
+    return a(a, b), emit
+
+
+@intrinsic
+def less(typing_context, a, b):
+    """The mask of the lanes with a < b; no NaN is."""
+    kind = Lanes(types.boolean, a.of)
+    return kind(a, b), lambda context, builder, signature, values: builder.fcmp_ordered("<", *values)
+
+
+@intrinsic
+def pick(typing_context, mask, a, b):
+    """a in the lanes of a mask, b in the others."""
+    return a(mask, a, b), lambda context, builder, signature, values: builder.select(*values)
+
+
+@intrinsic
+def lane_sum(typing_context, v):
+    """The sum of all lanes, in pairs."""
+
+    def emit(context, builder, signature, values):
+        (v,) = values
+        count = v.type.count
+        while count > 1:
+            count //= 2
+            undefined = ir.Constant(v.type, ir.Undefined)
+            low, high = [builder.shuffle_vector(v, undefined, _places(range(k * count, (k + 1) * count))) for k in range(2)]
+            v = builder.fadd(low, high)
+        return builder.extract_element(v, ir.Constant(WORD, 0))
+
+    return v.of(v), emit
+
+
+def _operator(symbol: Any, instruction: str) -> None:
+    """Let two vectors of one type be operands of ``symbol``."""
+
+    @infer_global(symbol)
+    class Between(AbstractTemplate):
+        def generic(self, args: Any, kws: Any) -> Any:
+            same = len(args) == 2 and isinstance(args[0], Lanes) and args[0] == args[1]
+            return signature(args[0], *args) if same else None
+
+    @lower_builtin(symbol, Lanes, Lanes)
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return getattr(builder, instruction)(*values)
+
+
+for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+    _operator(_symbol, _instruction)
+
+
+# Lanes that change places.
+
+
+def _places(numbers: Any) -> ir.Constant:
+    numbers = list(numbers)
+    return ir.Constant(ir.VectorType(WORD, len(numbers)), numbers)
+
+
+def _shuffle(places: Any) -> Any:
+    """A function of two vectors: lane k of the result is lane places(count)[k] of the two, one behind the other."""
+
+    def typed(typing_context, a, b):
+        def emit(context, builder, signature, values):
+            return builder.shuffle_vector(*values, _places(places(a.count)))
+
+        return a(a, b), emit
+
+    return typed
+
+
+evens = intrinsic(_shuffle(lambda n: range(0, 2 * n, 2)))
+odds = intrinsic(_shuffle(lambda n: range(1, 2 * n, 2)))
+#: a0 b0 a1 b1 …: the first half of it, and the second
+woven_first = intrinsic(_shuffle(lambda n: [k // 2 + n * (k % 2) for k in range(n)]))
+woven_second = intrinsic(_shuffle(lambda n: [k // 2 + n * (k % 2) for k in range(n, 2 * n)]))
+
+inlined = numba.njit(error_model="numpy", forceinline=True)
+compiled = numba.njit(error_model="numpy")
+
+
+@intrinsic
+def transpose_block(typing_context, source, source_step, target, target_step, dtype):
+    """Write the transpose of a square matrix of as many rows as a vector has lanes; steps between rows in bytes."""
+    kind = lanes_of(dtype)
+
+    def emit(context, builder, signature, values):
+        pointer = _vector(kind).as_pointer()
+
+        def places(start, step):
+            rows = [builder.add(start, builder.mul(step, ir.Constant(step.type, k))) for k in range(kind.count)]
+            return [builder.inttoptr(row, pointer) for row in rows]
+
+        align, half = kind.of.bitwidth // 8, kind.count // 2
+        rows = [builder.load(place, align=align) for place in places(*values[:2])]
+        first, second = [_places([k // 2 + kind.count * (k % 2) for k in range(n, n + kind.count)]) for n in (0, kind.count)]
+        for _ in range(kind.count.bit_length() - 1):  # each round weaves the upper half of the rows into the lower
+            rows = [builder.shuffle_vector(rows[k // 2], rows[k // 2 + half], second if k % 2 else first) for k in range(kind.count)]
+        for row, place in zip(rows, places(*values[2:4]), strict=True):
+            builder.store(row, place, align=align)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64, dtype), emit
+
+
+# Several vectors at once: a tuple of sums stays in registers over a loop, so that each vector that is loaded serves all of them.
+
+
+def _each(builder: Any, values: Any, kind: Any, update: Any) -> Any:
+    """The tuple of what ``update(k, vector)`` makes of each vector of a tuple."""
+    for k in range(kind.count):
+        values = builder.insert_value(values, update(k, builder.extract_value(values, k)), k)
+    return values
+
+
+def _fused(builder: Any, kind: Lanes, *values: Any) -> Any:
+    whole = values[0].type
+    named = cgutils.get_or_insert_function(builder.module, ir.FunctionType(whole, [whole] * 3), f"llvm.fmuladd.{_suffix(kind)}")
+    return builder.call(named, values)
+
+
+def _row(builder: Any, address: Any, step: Any, k: int, element: Any) -> Any:
+    place = builder.add(address, builder.mul(step, ir.Constant(step.type, k)))
+    return builder.inttoptr(place, element.as_pointer())
+
+
+@intrinsic
+def add_scaled(typing_context, sums, v, address, step):
+    """sums[k] + v · the number at address + k · step (in bytes)."""
+
+    def emit(context, builder, signature, values):
+        whole, vector, start, bytes_between = values
+
+        def update(k, total):
+            number = builder.load(_row(builder, start, bytes_between, k, vector.type.element), align=v.of.bitwidth // 8)
+            return _fused(builder, v, vector, _spread(builder, number, v.count), total)
+
+        return _each(builder, whole, sums, update)
+
+    return sums(sums, v, types.int64, types.int64), emit
+
+
+def _masked_load(builder: Any, kind: Lanes, place: Any, mask: Any) -> Any:
+    whole = _vector(kind)
+    function = ir.FunctionType(whole, [whole.as_pointer(), WORD, mask.type, whole])
+    named = cgutils.get_or_insert_function(builder.module, function, f"llvm.masked.load.{_suffix(kind)}.p0")
+    return builder.call(named, [place, ir.Constant(WORD, kind.of.bitwidth // 8), mask, _all(kind, 0.0)])
+
+
+@intrinsic
+def add_products(typing_context, sums, v, address, step, mask):
+    """sums[k] + v · the numbers at address + k · step, in the lanes of a mask."""
+
+    def emit(context, builder, signature, values):
+        whole, vector, start, bytes_between, kept = values
+
+        def update(k, total):
+            other = _masked_load(builder, v, _row(builder, start, bytes_between, k, vector.type), kept)
+            return _fused(builder, v, vector, other, total)
+
+        return _each(builder, whole, sums, update)
+
+    return sums(sums, v, types.int64, types.int64, mask), emit
+
+
+@intrinsic
+def store_each(typing_context, address, step, mask, sums):
+    """Write sums[k] to address + k · step, in the lanes of a mask."""
+
+    def emit(context, builder, signature, values):
+        start, bytes_between, kept, whole = values
+        for k in range(sums.count):
+            vector = builder.extract_value(whole, k)
+            pointer = vector.type.as_pointer()
+            function = ir.FunctionType(ir.VoidType(), [vector.type, pointer, WORD, kept.type])
+            named = cgutils.get_or_insert_function(builder.module, function, f"llvm.masked.store.{_suffix(sums.dtype)}.p0")
+            align = ir.Constant(WORD, sums.dtype.of.bitwidth // 8)
+            builder.call(named, [vector, _row(builder, start, bytes_between, k, vector.type), align, kept])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, mask, sums), emit
+
+
+@intrinsic
+def load_each(typing_context, address, step, like):
+    """As many vectors as the tuple ``like`` has, from address + k · step."""
+
+    def emit(context, builder, signature, values):
+        start, bytes_between, whole = values
+        align = like.dtype.of.bitwidth // 8
+        return _each(builder, whole, like, lambda k, old: builder.load(_row(builder, start, bytes_between, k, old.type), align=align))
+
+    return like(types.int64, types.int64, like), emit

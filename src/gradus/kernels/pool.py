@@ -1,0 +1,229 @@
+"""Pooling: the largest value or the sum of each window, and where their gradients go. Planes are images of one channel each.
+
+``window`` is (kernel h, kernel w, step down, step across, gap down, gap across, padding top, padding left). Windows of 2 x 2 side by side,
+the common case, are done in vectors; the rest place by place over rows of windows, or window by window.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import float32, float64
+
+from gradus.kernels.choices import maximum
+from gradus.kernels.columns import clear, inside
+from gradus.kernels.lanes import (
+    compiled,
+    evens,
+    inlined,
+    lane_count,
+    largest,
+    less,
+    load_where,
+    odds,
+    pick,
+    span,
+    store_where,
+    woven_first,
+    woven_second,
+    zeros,
+)
+from gradus.kernels.table import array
+
+
+@inlined
+def two_by_two(address, width, j, dtype, size):
+    """The four values of each window: left and right ones of the upper row, then of the lower; and the masks of the two halves."""
+    lanes = lane_count(dtype)
+    first, second = span(0, width - 2 * j, dtype), span(0, width - 2 * j - lanes, dtype)
+    a, b = load_where(address, first, dtype), load_where(address + lanes * size, second, dtype)
+    address += width * size
+    c, d = load_where(address, first, dtype), load_where(address + lanes * size, second, dtype)
+    return evens(a, b), odds(a, b), evens(c, d), odds(c, d)
+
+
+def _functions(dtype: Any, size: int) -> tuple[Any, ...]:
+    """All kernels in one precision."""
+
+    @compiled
+    def largest_of_four(x, y, planes, height, width):
+        down, across = height // 2, width // 2
+        for p in range(planes):
+            for i in range(down):
+                row = x + ((p * height + 2 * i) * width) * size
+                for j in range(0, across, lane_count(dtype)):
+                    a, b, c, d = two_by_two(row + 2 * j * size, width, j, dtype, size)
+                    best = largest(largest(a, b), largest(c, d))
+                    store_where(y + ((p * down + i) * across + j) * size, span(0, across - j, dtype), best)
+        return 0
+
+    @compiled
+    def gradient_to_four(g, x, y, planes, height, width):
+        down, across, lanes = height // 2, width // 2, lane_count(dtype)
+        if height % 2 or width % 2:
+            clear(y, planes * height * width, dtype, size)
+        for p in range(planes):
+            for i in range(down):
+                start = (p * height + 2 * i) * width
+                for j in range(0, across, lanes):
+                    a, b, c, d = two_by_two(x + (start + 2 * j) * size, width, j, dtype, size)
+                    t = load_where(g + ((p * down + i) * across + j) * size, span(0, across - j, dtype), dtype)
+                    zero = zeros(dtype)
+                    # The lower row, or the right one of two, only if it is greater: the first of equals has it, and so has a NaN.
+                    lower = less(largest(a, b), largest(c, d))
+                    up, low = pick(lower, zero, t), pick(lower, t, zero)
+                    right, right_below = less(a, b), less(c, d)
+                    e, f = pick(right, zero, up), pick(right, up, zero)
+                    q, r = pick(right_below, zero, low), pick(right_below, low, zero)
+                    first, second = span(0, 2 * (across - j), dtype), span(0, 2 * (across - j) - lanes, dtype)
+                    place = y + (start + 2 * j) * size
+                    store_where(place, first, woven_first(e, f))
+                    store_where(place + lanes * size, second, woven_second(e, f))
+                    place += width * size
+                    store_where(place, first, woven_first(q, r))
+                    store_where(place + lanes * size, second, woven_second(q, r))
+        return 0
+
+    @compiled
+    def largest_of_windows(x, y, planes, height, width, down, across, k0, k1, s0, s1, d0, d1, top, left):
+        source, target = array(x, dtype), array(y, dtype)
+        for p in range(planes):
+            for i in range(down):
+                row = (p * down + i) * across
+                for j in range(across):
+                    target[row + j] = dtype(-np.inf)
+                for k in range(k0):
+                    r = i * s0 + k * d0 - top
+                    if 0 <= r < height:
+                        for m in range(k1):
+                            first, end = inside(width, across, s1, m * d1 - left)
+                            start = (p * height + r) * width + m * d1 - left
+                            for j in range(first, end):
+                                target[row + j] = maximum(target[row + j], source[start + j * s1])
+        return 0
+
+    @compiled
+    def gradient_to_windows(g, x, y, planes, height, width, down, across, k0, k1, s0, s1, d0, d1, top, left):
+        cotangent, source, target = array(g, dtype), array(x, dtype), array(y, dtype)
+        clear(y, planes * height * width, dtype, size)
+        for p in range(planes):
+            for i in range(down):
+                for j in range(across):
+                    chosen, best = -1, dtype(-np.inf)
+                    for k in range(k0):
+                        r = i * s0 + k * d0 - top
+                        if 0 <= r < height:
+                            # The first largest value of a row, its first place if there is a NaN in it; then the same among rows.
+                            place, first, value, nan = -1, -1, dtype(-np.inf), False
+                            for m in range(k1):
+                                c = j * s1 + m * d1 - left
+                                if 0 <= c < width:
+                                    here = (p * height + r) * width + c
+                                    v = source[here]
+                                    first = here if first < 0 else first
+                                    nan |= v != v
+                                    if place < 0 or v > value:
+                                        place, value = here, v
+                            if nan:
+                                place, value = first, dtype(np.nan)
+                            if place >= 0 and (chosen < 0 or value > best or (value != value and best == best)):
+                                chosen, best = place, value
+                    if chosen >= 0:
+                        target[chosen] += cotangent[(p * down + i) * across + j]
+        return 0
+
+    @compiled
+    def sum_of_windows(x, y, planes, height, width, down, across, k0, k1, s0, s1, top, left):
+        source, target = array(x, dtype), array(y, dtype)
+        for p in range(planes):
+            for i in range(down):
+                row = (p * down + i) * across
+                for j in range(across):
+                    target[row + j] = dtype(0)
+                for k in range(k0):
+                    r = i * s0 + k - top
+                    if 0 <= r < height:
+                        for m in range(k1):
+                            first, end = inside(width, across, s1, m - left)
+                            start = (p * height + r) * width + m - left
+                            for j in range(first, end):
+                                target[row + j] += source[start + j * s1]
+        return 0
+
+    @compiled
+    def spread_to_windows(g, y, planes, height, width, down, across, k0, k1, s0, s1, top, left):
+        cotangent, target = array(g, dtype), array(y, dtype)
+        clear(y, planes * height * width, dtype, size)
+        for p in range(planes):
+            for i in range(down):
+                row = (p * down + i) * across
+                for k in range(k0):
+                    r = i * s0 + k - top
+                    if 0 <= r < height:
+                        for m in range(k1):
+                            first, end = inside(width, across, s1, m - left)
+                            start = (p * height + r) * width + m - left
+                            for j in range(first, end):
+                                target[start + j * s1] += cotangent[row + j]
+        return 0
+
+    @compiled
+    def sum_of_four(x, y, planes, height, width):
+        down, across = height // 2, width // 2
+        for p in range(planes):
+            for i in range(down):
+                row = x + ((p * height + 2 * i) * width) * size
+                for j in range(0, across, lane_count(dtype)):
+                    a, b, c, d = two_by_two(row + 2 * j * size, width, j, dtype, size)
+                    store_where(y + ((p * down + i) * across + j) * size, span(0, across - j, dtype), (a + c) + (b + d))
+        return 0
+
+    @compiled
+    def spread_to_four(g, y, planes, height, width):
+        down, across, lanes = height // 2, width // 2, lane_count(dtype)
+        if height % 2 or width % 2:
+            clear(y, planes * height * width, dtype, size)
+        for p in range(planes):
+            for i in range(down):
+                for j in range(0, across, lanes):
+                    t = load_where(g + ((p * down + i) * across + j) * size, span(0, across - j, dtype), dtype)
+                    first, second = span(0, 2 * (across - j), dtype), span(0, 2 * (across - j) - lanes, dtype)
+                    for k in range(2):
+                        place = y + ((p * height + 2 * i + k) * width + 2 * j) * size
+                        store_where(place, first, woven_first(t, t))
+                        store_where(place + lanes * size, second, woven_second(t, t))
+        return 0
+
+    return (
+        largest_of_four,
+        gradient_to_four,
+        largest_of_windows,
+        gradient_to_windows,
+        sum_of_windows,
+        spread_to_windows,
+        sum_of_four,
+        spread_to_four,
+    )
+
+
+(
+    largest_of_four_float32,
+    gradient_to_four_float32,
+    largest_of_windows_float32,
+    gradient_to_windows_float32,
+    sum_of_windows_float32,
+    spread_to_windows_float32,
+    sum_of_four_float32,
+    spread_to_four_float32,
+) = _functions(float32, 4)
+(
+    largest_of_four_float64,
+    gradient_to_four_float64,
+    largest_of_windows_float64,
+    gradient_to_windows_float64,
+    sum_of_windows_float64,
+    spread_to_windows_float64,
+    sum_of_four_float64,
+    spread_to_four_float64,
+) = _functions(float64, 8)
