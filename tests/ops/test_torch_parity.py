@@ -120,6 +120,7 @@ def _fold2d(x, size, kernel, stride, padding, dilation):
 
 PARITY = {
     "zero_safe_mul": torch.mul,
+    "checked_squares": lambda *xs: sum(x.square().sum() for x in xs),
     "stop_gradient": lambda x: x.detach(),
     "relu": torch.relu,
     "clip": lambda x, low=None, high=None: torch.clamp(x, low, high),

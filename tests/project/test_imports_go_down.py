@@ -36,7 +36,7 @@ torch_names
 transforms
 io
 nn optim data
-viz utils
+viz utils compiler
 train
 gradus
 cli

@@ -23,6 +23,10 @@ order  callback              what it does
 80     EarlyStopping         no further epochs once the validation loss has stopped falling
 90     Interruption          Ctrl-C ends the run after the step, not in it
 =====  ====================  ================================================================
+
+With ``Learner(compile=True)`` the lines of a batch are one compiled function, between which nobody can be told anything: a callback that
+listens to ``after_predict``, ``after_loss`` or ``after_backward`` says in ``with_compile`` what becomes of that
+(:mod:`gradus.train.compiled_steps`). When ``after_step`` is told of a compiled step, the gradients are gone already.
 """
 
 from __future__ import annotations
@@ -37,21 +41,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradus.errors import LabelError, UsageError
+from gradus.fused.finite import checked_squares
 from gradus.fused.labels import outside
+from gradus.mode import read_number
+from gradus.nn import Module
 from gradus.nn.clip import clip_grad_norm_
 from gradus.optim.schedule import CosineAnnealingLR, OneCycleLR
+from gradus.tensors import Tensor
 from gradus.train.nonfinite import check_gradients, check_loss
 
 if TYPE_CHECKING:
     from gradus.train.learner import Learner
 
 STAGES = ("fit", "epoch", "pass", "batch")
-EVENTS = tuple(f"{moment}_{stage}" for stage in STAGES for moment in ("before", "after", "cleanup")) + (
-    "after_predict",
-    "after_loss",
-    "after_backward",
-    "after_step",
-)
+BETWEEN = ("after_predict", "after_loss", "after_backward")  # between the lines of a batch
+EVENTS = (*(f"{moment}_{stage}" for stage in STAGES for moment in ("before", "after", "cleanup")), *BETWEEN, "after_step")
 
 
 class CancelBatch(Exception):
@@ -71,6 +75,7 @@ class Callback:
 
     Attributes:
         order: callbacks with a small order are told first.
+        with_compile: "eager", "late" or "inside": what becomes of its events between the lines of a compiled batch.
 
     Example:
         >>> class CountSteps(Callback):
@@ -80,11 +85,12 @@ class Callback:
     """
 
     order: int = 70
+    with_compile: str = "eager"
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         for name in vars(cls):
-            if name.startswith(("before_", "after_", "cleanup_")) and name not in EVENTS:
+            if name.startswith(("before_", "after_", "cleanup_")) and name not in (*EVENTS, "after_inside"):
                 raise UsageError(f"{cls.__name__}.{name} would never be called", wanted="one of " + ", ".join(EVENTS))
 
 
@@ -115,11 +121,23 @@ class LabelCheck(Callback):
         self.labels, self.ignore_index, self.name = labels, ignore_index, name
         self.done = False
 
+    @property
+    def with_compile(self) -> str:  # type: ignore[override]
+        """Once all labels were compared there is nothing left to do."""
+        return "late" if self.done else "not yet"
+
+    def before_batch(self, learner: Learner) -> None:
+        # A number of outputs that may be out of date can only say that all is well.
+        if not self.done and learner.outputs_seen and outside(self.labels, learner.outputs_seen, self.ignore_index) is None:
+            self.done = True
+
     def after_predict(self, learner: Learner) -> None:
-        if self.done or learner.prediction.ndim < 2:
+        if self.done:
             return
         self.done = True
-        classes = learner.prediction.shape[1]
+        if learner.prediction.ndim < 2:
+            return
+        learner.outputs_seen = classes = learner.prediction.shape[1]
         found = outside(self.labels, classes, self.ignore_index)
         if found is None:
             return
@@ -148,12 +166,21 @@ class NonFiniteGuard(Callback):
     """
 
     order = 10
+    with_compile = "inside"
 
     def after_loss(self, learner: Learner) -> None:
         check_loss(learner)
 
     def after_backward(self, learner: Learner) -> None:
         check_gradients(learner)
+
+    def inside_step(self, model: Module, loss: Tensor) -> Tensor | None:
+        checked_squares(loss.detach())
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        return checked_squares(*gradients) if gradients else None
+
+    def after_inside(self, learner: Learner, value: Tensor | None) -> None:
+        learner.gradient_norm = None if value is None else math.sqrt(value.item())
 
 
 class ClipGradients(Callback):
@@ -164,6 +191,7 @@ class ClipGradients(Callback):
     """
 
     order = 20
+    with_compile = "inside"
 
     def __init__(self, max_norm: float) -> None:
         if not max_norm > 0:
@@ -172,6 +200,9 @@ class ClipGradients(Callback):
 
     def after_backward(self, learner: Learner) -> None:
         clip_grad_norm_(learner.model.parameters(), self.max_norm)
+
+    def inside_step(self, model: Module, loss: Tensor) -> None:
+        clip_grad_norm_(model.parameters(), read_number(vars(self), "max_norm"))  # so that another norm needs no new trace
 
 
 SCHEDULES: dict[str, Callable[[Any, int], Any]] = {

@@ -132,6 +132,7 @@ class Recorder(Callback):
     """Appends one row per finished epoch to ``learner.history``."""
 
     order = 50
+    with_compile = "late"
 
     def before_epoch(self, learner: Learner) -> None:
         learner.row["epoch"] = learner.epoch + 1

@@ -32,6 +32,7 @@ from gradus.train.callbacks import (
     NonFiniteGuard,
     Schedule,
 )
+from gradus.train.compiled_steps import CompiledSteps, kernels_installed
 from gradus.train.feed import Feed, is_loader
 from gradus.train.history import History, Metrics, Recorder
 from gradus.train.losses import resolve_loss
@@ -60,6 +61,10 @@ class Learner:
         task: "classification", "binary" or "regression", for a loss of your own that Gradus cannot know.
         input_dtype: dtype that inputs are cast to; that of the model's parameters when not given (an integer dtype for token numbers).
         progress: whether ``fit`` shows its progress.
+        compile: whether batches run as one compiled function (:func:`gradus.compile`): several times faster, with the same results but for
+            rounding, after a second or two for the first steps; True raises where the model cannot be traced. None compiles where the
+            extra ``fast`` is installed and the model can be traced, and says so where it cannot. A callback or hook that looks between
+            the lines of a batch is still told: such batches run eagerly.
 
     Modes: ``fit`` and ``lr_find`` leave the model in evaluation mode, ready for use; ``fit_batch`` leaves it in training mode;
     ``evaluate``, ``outputs``, ``predict`` and ``score`` work in evaluation mode, without gradients, and leave the mode as it was.
@@ -89,6 +94,7 @@ class Learner:
         task: str | None = None,
         input_dtype: Any = None,
         progress: bool = True,
+        compile: bool | None = False,
     ) -> None:
         if not isinstance(model, Module):
             raise UsageError("a Learner trains a module", got=type(model).__name__, wanted="an nn.Module", fix="nn.Sequential(...)")
@@ -107,6 +113,9 @@ class Learner:
         self.training = False
         self.row: dict[str, float] = {}
         self.gradient_norm: float | None = None
+        self.outputs_seen = 0  # how many the model gave for each row, the last time that somebody looked
+        wanted = kernels_installed() if compile is None else compile
+        self.compiled = CompiledSteps(strict=compile is True, say=self.say) if wanted else None
         self._hooks: dict[str, list[Callable[[Learner], None]]] = {}
         self.train_loader: Any
         self.valid_loader: Any
@@ -119,6 +128,8 @@ class Learner:
     # The loop.
 
     def _one_batch(self) -> None:
+        if self.compiled is not None and self.compiled.batch(self):
+            return
         self.prediction = self.model(*self.inputs)
         self.notify("after_predict")
         self.loss = self.loss_function(self.prediction, self.target)
@@ -131,6 +142,8 @@ class Learner:
             self.optimizer.zero_grad()
 
     def _one_pass(self, loader: Iterable[Any]) -> None:
+        if self.compiled is not None:
+            self.compiled.begin_pass(self)
         for self.batch_index, (*self.inputs, self.target) in enumerate(loader):
             self._stage("batch", CancelBatch, self._one_batch)
 
@@ -167,6 +180,8 @@ class Learner:
     def _listen(self, callbacks: Iterable[Callback]) -> None:
         ordered = sorted(callbacks, key=lambda callback: callback.order)
         self._hooks = {event: [getattr(callback, event) for callback in ordered if hasattr(callback, event)] for event in EVENTS}
+        if self.compiled is not None:
+            self.compiled.listen(ordered)
 
     def _forget(self) -> None:
         """Let go of the data and of the last batch's graph, which need not live as long as the learner."""
@@ -271,6 +286,8 @@ class Learner:
         self.inputs, self.target = (wrap(inputs),), wrap(target)
         self.model.train()
         self.optimizer.zero_grad()
+        if self.compiled is not None:
+            self.compiled.begin_pass(self)
         try:
             self._stage("batch", (CancelBatch, CancelEpoch, CancelFit), self._one_batch)
             return float(self.loss.item()) if self.loss is not None else float("nan")
@@ -317,6 +334,8 @@ class Learner:
         finally:
             self.model.load_state_dict(weights)
             self.optimizer.load_state_dict(optimizer)
+            if self.compiled is not None:
+                self.compiled.forget()  # its programs write to the optimizer's memory of this time
             self.step, self.feed.encoder = step, encoder
             if normalizer is not None:
                 normalizer.load_state_dict(statistics)
@@ -349,7 +368,8 @@ class Learner:
 
     def _forward(self, inputs: np.ndarray, batch_size: int) -> Tensor:
         with self._evaluating():
-            parts = [self.model(wrap(inputs[start : start + batch_size])).numpy() for start in range(0, len(inputs), batch_size)]
+            model = self.model if self.compiled is None else self.compiled.forward(self.model)
+            parts = [model(wrap(inputs[start : start + batch_size])).numpy() for start in range(0, len(inputs), batch_size)]
         return wrap(np.concatenate(parts))
 
     def outputs(self, x: Any, *, batch_size: int = PREDICTION_BATCH) -> Tensor:

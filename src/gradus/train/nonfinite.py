@@ -17,18 +17,23 @@ if TYPE_CHECKING:
     from gradus.train.learner import Learner
 
 
-def check_loss(learner: Learner) -> None:
-    """Raise unless the loss of this batch is one finite number."""
-    if learner.loss.numel() != 1:
+def check_one_number(loss: Tensor) -> Tensor:
+    """The loss itself if it is one number."""
+    if loss.numel() != 1:
         raise ShapeError(
             "the loss of a batch must be one number",
-            got=f"a loss of shape {tuple(learner.loss.shape)}",
+            got=f"a loss of shape {tuple(loss.shape)}",
             wanted="shape ()",
             why="the loss function keeps one value per row (reduction='none')",
             fix="loss.mean()",
             code="E21",
         )
-    value = learner.loss.item()
+    return loss
+
+
+def check_loss(learner: Learner) -> None:
+    """Raise unless the loss of this batch is one finite number."""
+    value = check_one_number(learner.loss).item()
     if math.isfinite(value):
         return
     place = first_nonfinite_layer(learner.model, learner.inputs)
