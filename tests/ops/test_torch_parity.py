@@ -177,7 +177,11 @@ PARITY = {
     "fold2d": _fold2d,
     "softmax_cross_entropy": lambda x, target: F.cross_entropy(x, target, reduction="none"),
 }
-NO_TWIN = {"random_uniform": "another generator"}
+NO_TWIN = {
+    "random_uniform": "another generator",
+    "checked_labels": "its input again, or an error",
+    "checked_rows": "its input again, or an error",
+}
 
 
 def twin(name):

@@ -8,6 +8,9 @@ import numpy as np
 
 from gradus import ops
 from gradus.errors import DTypeError, IndexRangeError, ShapeError, UsageError
+from gradus.mode import MODE
+from gradus.ops import kernels
+from gradus.primitive import bind, primitive
 
 
 def embedding(
@@ -48,7 +51,11 @@ def embedding(
             "embedding picks rows by whole numbers", got=f"numbers of dtype {input.dtype}", wanted="integers", fix="x.long()", code="E14"
         )
     rows = weight.shape[0]
-    _check_range(getattr(input, "value", input), rows)
+    numbers = getattr(input, "value", input)
+    if MODE.world is not None or not isinstance(numbers, np.ndarray):
+        input = checked_rows(input, rows=rows)
+    else:
+        _check_rows(numbers, rows=rows)
     y = ops.take(weight, input)
     if padding_idx is None:
         return y
@@ -74,13 +81,13 @@ def refuse_options(max_norm: float | None, scale_grad_by_freq: bool, sparse: boo
             raise UsageError(f"embedding has no {name}", got=f"{name}={value}", wanted="the default", fix=f"leave {name} out", code="E29")
 
 
-def _check_range(numbers: Any, rows: int) -> None:
-    """E41 for a number that names no row. A tracer's numbers are not known yet, and are not checked."""
-    if not isinstance(numbers, np.ndarray) or not numbers.size:
-        return
+def _check_rows(numbers: np.ndarray, *, rows: int) -> np.ndarray:
+    """The numbers themselves; E41 for one that names no row."""
+    if not numbers.size:
+        return numbers
     low, high = int(numbers.min()), int(numbers.max())
     if low >= 0 and high < rows:
-        return
+        return numbers
     place = np.argwhere((numbers < 0) | (numbers >= rows))[0].tolist()
     wrong = int(numbers[tuple(place)])
     raise IndexRangeError(
@@ -91,3 +98,19 @@ def _check_range(numbers: Any, rows: int) -> None:
         fix=f"nn.Embedding({high + 1}, …)" if low >= 0 else "",
         code="E41",
     )
+
+
+@primitive(
+    "checked_rows",
+    lambda xp, input, *, rows: xp.checked_rows(input, rows=rows),
+    (None,),
+    raw=_check_rows,
+    family="check",
+    view=True,
+    # Row 0, which there is, as the exception: none.
+    kernel=lambda inputs, output, params: kernels.inside(inputs[0], params["rows"], 0) if params["rows"] else None,
+    samples=lambda draw: [((draw.integers(3, 4),), {"rows": 3}), ((draw.integers(5, 2, 3),), {"rows": 5})],
+)
+def checked_rows(record: Any, input: Any, /, *, rows: int) -> Any:
+    """The numbers themselves if each is one of 0 … rows - 1, else E41: at each run of a compiled function."""
+    return bind(record, (input,), {"rows": rows})

@@ -13,6 +13,8 @@ from gradus import backend, ops
 from gradus.errors import DTypeError, LabelError, ShapeError, UsageError
 from gradus.fused.labels import Outside, outside
 from gradus.fused.softmax import log_softmax
+from gradus.mode import MODE
+from gradus.ops import kernels
 from gradus.ops.reduction import finite
 from gradus.primitive import bind, primitive
 
@@ -187,9 +189,10 @@ def cross_entropy(
             raise UsageError("cross_entropy cannot ignore a label where targets are probabilities", got=got, code="E29")
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     if input.ndim == 2 and weight is None and not label_smoothing:
-        counts = _counted(target, ignore_index, input.shape[1])
+        target, counts = _counted(target, ignore_index, input.shape[1])
         if counts is None:
             return _reduced(softmax_cross_entropy(input, target), reduction)
+        return _over_counted(softmax_cross_entropy(input, ops.where(counts, target, 0)), counts, reduction)
     return nll_loss(log_softmax(input, _class_axis(input)), target, weight, ignore_index, reduction, label_smoothing=label_smoothing)
 
 
@@ -247,19 +250,56 @@ def _target_error(logits: Any, target: Any) -> ShapeError | DTypeError:
     return ShapeError("cross_entropy cannot pair this target with these logits", **facts)
 
 
-def _counted(target: Any, ignore_index: int, classes: int) -> Any:
-    """Which labels count, None if all do; E09 for a label that is no class. A tracer's labels are not known yet, and are not checked."""
+def _over_counted(losses: Any, counts: Any, reduction: str) -> Any:
+    """The losses of the rows that count, 0 for others; the mean is over the rows that count."""
+    losses = ops.where(counts, losses, 0.0)
+    if reduction != "mean":
+        return _reduced(losses, reduction)
+    return ops.sum(losses) * ops.reciprocal(ops.sum(ops.astype(counts, losses.dtype)))
+
+
+def _counted(target: Any, ignore_index: int, classes: int) -> tuple[Any, Any]:
+    """The labels, checked (E09), and which of them count, None if all do.
+
+    In a trace no label is known yet: they are checked at each run, and which of them count is computed then.
+    """
     labels = getattr(target, "value", target)
-    if not isinstance(labels, np.ndarray) or not labels.size:
-        return None
+    if not target.size:
+        return target, None
+    if MODE.world is not None or not isinstance(labels, np.ndarray):
+        target = checked_labels(target, classes=classes, ignore_index=ignore_index)
+        return target, ops.not_equal(target, ignore_index)
     low, high = int(labels.min()), int(labels.max())
     if low >= 0 and high < classes and not low <= ignore_index <= high:
-        return None
+        return target, None
     counts = labels != ignore_index
-    found = outside(labels, classes, ignore_index)
+    _check_labels(labels, classes=classes, ignore_index=ignore_index)
+    return target, None if counts.all() else counts
+
+
+def _check_labels(labels: np.ndarray, *, classes: int, ignore_index: int) -> np.ndarray:
+    found = outside(labels, classes, ignore_index) if labels.size else None
     if found is not None:
         raise _label_error(found, classes)
-    return None if counts.all() else counts
+    return labels
+
+
+@primitive(
+    "checked_labels",
+    lambda xp, target, *, classes, ignore_index: xp.checked_labels(target, classes=classes, ignore_index=ignore_index),
+    (None,),
+    raw=_check_labels,
+    family="check",
+    view=True,
+    kernel=lambda inputs, output, params: kernels.inside(inputs[0], params["classes"], params["ignore_index"]),
+    samples=lambda draw: [
+        ((draw.integers(3, 4),), {"classes": 3, "ignore_index": -100}),
+        ((np.array([[2, -1], [0, 1]]),), {"classes": 3, "ignore_index": -1}),
+    ],
+)
+def checked_labels(record: Any, target: Any, /, *, classes: int, ignore_index: int) -> Any:
+    """The labels themselves if each is one of 0 … classes - 1 or ``ignore_index``, else E09: at each run of a compiled function."""
+    return bind(record, (target,), {"classes": classes, "ignore_index": ignore_index})
 
 
 def _label_error(found: Outside, classes: int) -> LabelError:
@@ -301,7 +341,7 @@ def nll_loss(
     _check_options(input, weight, label_smoothing)
     axis = _class_axis(input)
     classes = input.shape[axis]
-    counts = _counted(target, ignore_index, classes)
+    target, counts = _counted(target, ignore_index, classes)
     if counts is not None:
         target = ops.where(counts, target, 0)
     picked = -ops.squeeze(ops.take_along_axis(input, ops.expand_dims(target, axis=axis), axis=axis), axis=axis)
