@@ -38,7 +38,11 @@ def assign(tensor: Tensor, value: Any) -> None:
     if type(tensor.value) is not np.ndarray:
         value = value if hasattr(value, "shape") else np.asarray(value)
         value = ops.broadcast_to(value, tensor.value.shape) if value.shape != tensor.value.shape else value
-        tensor.value = ops.astype(value, tensor.value.dtype) if value.dtype != tensor.value.dtype else value
+        value = ops.astype(value, tensor.value.dtype) if value.dtype != tensor.value.dtype else value
+        if MODE.world is None:
+            tensor.value = value
+        else:
+            MODE.world.write(tensor, value)
         return
     np.copyto(tensor.value, value, casting="same_kind")
     count_write(tensor.value, "an assignment outside the graph, such as an optimiser's step")
@@ -47,25 +51,8 @@ def assign(tensor: Tensor, value: Any) -> None:
 def write(tensor: Tensor, result: Tensor, name: str) -> Tensor:
     """Let ``tensor`` become ``result``: its memory takes the values, its place in the graph the history."""
     if MODE.world is not None:
-        return _write_traced(tensor, result)
-    if result.value.shape != tensor.value.shape:
-        raise ShapeError(
-            f"output with shape {list(tensor.shape)} doesn't match the broadcast shape {list(result.shape)}",
-            got=f"{name} on shape {tuple(tensor.shape)}",
-            wanted="a result of the same shape",
-            why="memory cannot grow in place",
-            fix=f"y = y {_PLAIN.get(name, '…')} other",
-            code="E03",
-        )
-    if result.value.dtype != tensor.value.dtype:
-        if KINDS[result.value.dtype.kind] > KINDS[tensor.value.dtype.kind]:
-            raise DTypeError(
-                f"result type {result.dtype} can't be cast to the desired output type {tensor.dtype}",
-                got=f"{name} on {tensor.dtype}",
-                fix="x = x.float()",
-                code="E14",
-            )
-        result = ops.astype(result, tensor.value.dtype)
+        return _write_traced(tensor, result, name)
+    result = _fitted(tensor, result, name)
     owner = _owner(tensor) if tensor._base is not None else tensor
     if owner is tensor:
         tensor._base = None  # it was made by an op that may give a view, but has memory of its own
@@ -91,8 +78,33 @@ def write(tensor: Tensor, result: Tensor, name: str) -> Tensor:
     return tensor
 
 
+def _fitted(tensor: Tensor, result: Tensor, name: str) -> Tensor:
+    """The result in the dtype of the tensor that takes it; what does not fit raises."""
+    if result.value.shape != tensor.value.shape:
+        raise ShapeError(
+            f"output with shape {list(tensor.shape)} doesn't match the broadcast shape {list(result.shape)}",
+            got=f"{name} on shape {tuple(tensor.shape)}",
+            wanted="a result of the same shape",
+            why="memory cannot grow in place",
+            fix=f"y = y {_PLAIN.get(name, '…')} other",
+            code="E03",
+        )
+    if result.value.dtype != tensor.value.dtype:
+        if KINDS[result.value.dtype.kind] > KINDS[tensor.value.dtype.kind]:
+            raise DTypeError(
+                f"result type {result.dtype} can't be cast to the desired output type {tensor.dtype}",
+                got=f"{name} on {tensor.dtype}",
+                fix="x = x.float()",
+                code="E14",
+            )
+        result = ops.astype(result, tensor.value.dtype)
+    return result
+
+
 def read_again(view: Tensor, places: np.ndarray | None = None) -> None:
     """Give a view the history that its owner has by now."""
+    if MODE.world is not None:
+        raise _view_of_history(view, "a view is used after its tensor was changed in place")
     owner = _owner(view)
     if owner is view:
         return
@@ -105,8 +117,12 @@ def past_of(tensor: Tensor, others: tuple[Any, ...], copied: bool = True) -> Ten
     """What a recorded in-place op computes from: the tensor as it is now, its values ``copied`` if the derivative may need them later."""
     owner = _owner(tensor) if tensor._base is not None else tensor
     wanted = owner.requires_grad or tensor.requires_grad or any(isinstance(other, Tensor) and other.requires_grad for other in others)
-    if MODE.world is not None or not MODE.grad_enabled or not wanted:
+    if not MODE.grad_enabled or not wanted or (MODE.world is not None and not MODE.world.has_memory):
         return tensor
+    if MODE.world is not None:
+        past = _history(MODE.world.lift(tensor))
+        past.value = MODE.world.past(past.value)
+        return past
     stale = owner.requires_grad if tensor.node is None else written_since(tensor.value, tensor.node.order)
     if owner is not tensor and stale:
         read_again(tensor)
@@ -164,26 +180,42 @@ def _refuse_shared_elements(tensor: Tensor, name: str) -> None:
 _PLAIN = {"add_": "+", "sub_": "-", "mul_": "*", "div_": "/", "__iadd__": "+", "__isub__": "-", "__imul__": "*", "__itruediv__": "/"}
 
 
-def _write_traced(tensor: Tensor, result: Tensor) -> Tensor:
-    lifted = MODE.world.lift(tensor)
-    if lifted is not tensor or tensor._base is not None:
+def _write_traced(tensor: Tensor, result: Tensor, name: str) -> Tensor:
+    """The same while a world stands between tensors and arrays."""
+    world = MODE.world
+    if world.lift(tensor) is not tensor or (tensor._base is not None and not world.has_memory):
         raise AliasError(
             "this trace cannot write to a tensor that it does not own",
             got=f"shape {tuple(tensor.shape)}",
             fix="y = y + 1 instead of y += 1",
             code="E18",
         )
-    value = ops.broadcast_to(result.value, tensor.value.shape) if result.value.shape != tensor.value.shape else result.value
-    value = ops.astype(value, tensor.value.dtype) if value.dtype != tensor.value.dtype else value
-    if type(tensor.value) is np.ndarray and type(value) is np.ndarray:  # a constant of forward mode, such as a running mean
-        np.copyto(tensor.value, value)
+    result = _fitted(tensor, result, name)
+    owner = _owner(tensor)
+    recorded = MODE.grad_enabled and (tensor.requires_grad or result.requires_grad or owner.requires_grad)
+    if recorded:
+        _refuse_leaf(owner, name)
+        if owner is not tensor or (world.has_memory and not owner.requires_grad and world.viewed(tensor.value)):
+            raise _view_of_history(tensor, f"{name} on a view, or on a tensor with views, inside a compiled function")
+    if type(tensor.value) is np.ndarray and type(result.value) is np.ndarray:  # a constant of forward mode, such as a running mean
+        np.copyto(tensor.value, result.value)
         count_write(tensor.value, "a write inside jvp")
     else:
-        tensor.value = value
-    if MODE.grad_enabled and (tensor.requires_grad or result.requires_grad):
-        _refuse_leaf(tensor, "an in-place op")
+        world.write(tensor, result.value)
+    if recorded:
         tensor.node, tensor.requires_grad = result.node, result.requires_grad
     return tensor
+
+
+def _view_of_history(tensor: Tensor, what: str) -> AliasError:
+    return AliasError(
+        f"{what}, and its derivative would have to pass through both",
+        got=f"a tensor of shape {tuple(tensor.shape)}",
+        wanted="a tensor with memory of its own",
+        why="inside a compiled function the history of a view is not kept up with that of its tensor",
+        fix="y = y + 1 instead of y += 1, x[key] = y + 1, or y = y.clone() before writing",
+        code="E18",
+    )
 
 
 def _refuse_leaf(tensor: Tensor, name: str) -> None:
@@ -200,9 +232,16 @@ def _refuse_leaf(tensor: Tensor, name: str) -> None:
 
 def _owner(tensor: Tensor) -> Tensor:
     """The tensor at the end of a chain of views that still share its memory."""
-    while tensor._base is not None and np.may_share_memory(tensor.value, tensor._base.value):
+    while tensor._base is not None and _lies_in(tensor.value, tensor._base.value):
         tensor = tensor._base
     return tensor
+
+
+def _lies_in(view: Any, base: Any) -> bool:
+    """Whether two arrays share memory; what stands for memory during a trace knows what it is a view of."""
+    if type(view) is np.ndarray and type(base) is np.ndarray:
+        return np.may_share_memory(view, base)
+    return getattr(view, "base", None) is not None
 
 
 def _places(view: Tensor, owner: Tensor) -> np.ndarray:

@@ -18,6 +18,27 @@ class World:
         """The tensor as this world sees it."""
         raise NotImplementedError
 
+    def created(self, tensor: Any) -> None:
+        """A tensor was made of a raw array just now: it belongs to the function, not to its surroundings."""
+
+    def array(self, data: Any) -> Any:
+        """A NumPy array that is about to be copied into a tensor: what the tensor holds instead, or None for the copy."""
+        return None
+
+    def touch(self, tensor: Any) -> None:
+        """A tensor is about to change in another way than by an op, or its numbers are asked for."""
+
+    #: Whether arrays of this world stand for memory: tensors that share one see each other's writes.
+    has_memory = False
+
+    def write(self, tensor: Any, value: Any) -> None:
+        """Let the memory of a tensor hold another value."""
+        tensor.value = value
+
+    def past(self, value: Any) -> Any:
+        """Memory of its own with what ``value`` holds now."""
+        return value
+
     def read_number(self, owner: MutableMapping[Any, Any], key: Any) -> Any:
         """The number kept at ``owner[key]``."""
         return owner[key]

@@ -303,10 +303,17 @@ def _accumulate(leaf: Tensor, gradient: Any, create_graph: bool, given: set[int]
         return
     if type(gradient) is not np.ndarray and not hasattr(type(gradient), "__bind__"):
         gradient = np.asarray(gradient)
-    if type(gradient) is not np.ndarray or (known is not None and type(known.value) is not np.ndarray):
-        if known is not None and MODE.world is not None:
-            known = MODE.world.lift(known)
-        leaf._grad = wrap(gradient if known is None else known.value + gradient)
+    remembers = MODE.world is not None and MODE.world.has_memory
+    if remembers or type(gradient) is not np.ndarray or (known is not None and type(known.value) is not np.ndarray):
+        if not remembers:
+            known = known if known is None or MODE.world is None else MODE.world.lift(known)
+            leaf._grad = wrap(gradient if known is None else known.value + gradient)
+        elif known is None:
+            leaf._grad = wrap(MODE.world.past(gradient))
+        elif MODE.world.lift(known).node is None:
+            MODE.world.write(known, known.value + gradient)
+        else:
+            leaf._grad = wrap(known.value + gradient)
     elif known is None:
         shared = id(gradient) in given or gradient.base is not None or not gradient.flags.c_contiguous
         leaf._grad = wrap(np.array(gradient, order="C") if shared else gradient)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradus import dtypes, printing
+from gradus import dtypes, ops, printing
 from gradus.errors import DTypeError, GradError, UsageError
+from gradus.mode import MODE
 from gradus.ops.operators import Operators
 from gradus.primitive import REGISTRY
 
@@ -134,6 +135,8 @@ class Tensor(Operators):
 
     def __init__(self, data: Any = (), requires_grad: bool = False, dtype: Any = None) -> None:
         self.value = as_array(data, dtype)
+        if MODE.world is not None:
+            self.value = _in_world(self, data)
         if requires_grad:
             self.requires_grad_(True)
 
@@ -192,6 +195,8 @@ class Tensor(Operators):
 
     @grad.setter
     def grad(self, gradient: Tensor | None) -> None:
+        if MODE.world is not None:
+            MODE.world.touch(self)
         if gradient is not None:
             if not isinstance(gradient, Tensor):
                 raise GradError(
@@ -204,10 +209,12 @@ class Tensor(Operators):
     @property
     def data(self) -> Tensor:
         """A tensor of the same memory that takes no part in derivatives."""
-        return wrap(self.value)
+        return wrap(self.value if MODE.world is None else MODE.world.lift(self).value)
 
     @data.setter
     def data(self, other: Any) -> None:
+        if MODE.world is not None:
+            MODE.world.touch(self)
         self.value = other.value if isinstance(other, Tensor) else as_array(other)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -223,6 +230,8 @@ class Tensor(Operators):
             )
         if not requires_grad and self.node is not None:
             raise GradError("only leaves can stop requiring gradients", got=f"the output of {self.node}", fix="x.detach()", code="E21")
+        if MODE.world is not None:
+            MODE.world.touch(self)
         self.requires_grad = requires_grad
         return self
 
@@ -239,7 +248,7 @@ class Tensor(Operators):
                 fix="x.detach().numpy()",
                 code="E21",
             )
-        return _concrete(self.value, "numpy()")
+        return _concrete(self, "numpy()")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
@@ -256,11 +265,11 @@ class Tensor(Operators):
                 wanted="one element",
                 code="E45",
             )
-        return _concrete(self.value, "item()").item()
+        return _concrete(self, "item()").item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
-        return _concrete(self.value, "tolist()").tolist()
+        return _concrete(self, "tolist()").tolist()
 
     def __bool__(self) -> bool:
         if self.value.size != 1:
@@ -273,7 +282,7 @@ class Tensor(Operators):
                 fix="(a == b).all()",
                 code="E45",
             )
-        return bool(_concrete(self.value, "bool()"))
+        return bool(_concrete(self, "bool()"))
 
     def __float__(self) -> float:
         return float(self.item())
@@ -321,7 +330,7 @@ class Tensor(Operators):
         return copy
 
     def __reduce__(self) -> Any:
-        return _restore, (type(self), np.array(_concrete(self.value, "copying")), self.requires_grad)
+        return _restore, (type(self), np.array(_concrete(self, "copying")), self.requires_grad)
 
 
 def _restore(kind: type[Tensor], value: np.ndarray, requires_grad: bool) -> Tensor:
@@ -330,8 +339,11 @@ def _restore(kind: type[Tensor], value: np.ndarray, requires_grad: bool) -> Tens
     return tensor
 
 
-def _concrete(value: Any, asked: str) -> np.ndarray:
-    """The raw array of a value; a tracer has none yet, and says so in its own words."""
+def _concrete(tensor: Tensor, asked: str) -> np.ndarray:
+    """The raw array of a tensor; a tracer has none yet, and says so in its own words."""
+    if MODE.world is not None:
+        MODE.world.touch(tensor)
+    value = tensor.value
     return value if type(value) is np.ndarray else value.__concrete__(asked)
 
 
@@ -342,4 +354,13 @@ def wrap(value: Any) -> Tensor:
     """A Tensor around a raw array or tracer, sharing memory. NumPy's scalars become 0-d arrays again here."""
     tensor = _new(Tensor)
     tensor.value = np.asarray(value) if isinstance(value, np.generic) else value
+    if MODE.world is not None:
+        MODE.world.created(tensor)
     return tensor
+
+
+def _in_world(tensor: Tensor, data: Any) -> Any:
+    """The value of a tensor made inside a traced function; the array from outside that it copies is read at every run."""
+    MODE.world.created(tensor)
+    traced = MODE.world.array(data) if type(data) is np.ndarray else None
+    return tensor.value if traced is None else traced if traced.dtype == tensor.value.dtype else ops.astype(traced, tensor.value.dtype)

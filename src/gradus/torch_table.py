@@ -15,6 +15,7 @@ import numpy as np
 
 from gradus import autograd, dtypes, inplace, ops, random
 from gradus.errors import DTypeError, GradError
+from gradus.mode import MODE
 from gradus.tensors import Tensor, as_array, wrap
 from gradus.tensors import device as device_type
 
@@ -198,6 +199,8 @@ def storage(self: Any) -> Storage:
 @both
 def clone(input: Any) -> Any:
     """A copy in memory of its own, connected in the graph."""
+    if MODE.world is not None:
+        input = MODE.world.lift(input)  # else a trace would take today's numbers for a constant
     return (
         wrap(np.array(input.value, order="C"))
         if not input.requires_grad and isinstance(input.value, np.ndarray)
@@ -214,6 +217,8 @@ def contiguous(self: Any) -> Any:
 @both
 def detach(input: Any) -> Any:
     """A tensor of the same memory outside the graph."""
+    if MODE.world is not None:
+        input = MODE.world.lift(input)
     return wrap(ops.stop_gradient(input.value)) if not isinstance(input.value, np.ndarray) else wrap(input.value)
 
 

@@ -246,6 +246,11 @@ class ForwardMode(World):
             lifted.requires_grad = True
         return lifted
 
+    def created(self, tensor: Tensor) -> None:
+        """Noted by the trace in which this takes place, if there is one."""
+        if self.world is not None:
+            self.world.created(tensor)
+
     def outside(self) -> _Outside:
         """A context in which ops run as they would have where ``jvp`` was called."""
         return _Outside(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,23 @@ def count_write(array: np.ndarray, where: str) -> None:
     _written[key] = (moment, where, reference)
 
 
+def counted(arrays: Iterable[np.ndarray], where: str) -> Callable[[], None]:
+    """A function that notes, each time it is called, that the memory of all these arrays was changed."""
+    roots = {id(root): root for root in map(owner, arrays)}
+    entries = [(key, weakref.ref(root, _forget(key))) for key, root in roots.items()]
+
+    def count() -> None:
+        LATEST[0] = moment = tick()
+        for key, reference in entries:
+            _written[key] = (moment, where, reference)
+
+    return count if entries else _nothing
+
+
+def _nothing() -> None:
+    pass
+
+
 def _forget(key: int) -> Callable[[Any], None]:
     def forget(dead: Any) -> None:
         _written.pop(key, None)
@@ -52,7 +69,10 @@ def written_since(array: Any, moment: int) -> str | None:
     >>> written_since(a, before), written_since(a, tick())
     ('run.py:3', None)
     """
-    if moment > LATEST[0] or not isinstance(array, np.ndarray):
+    if moment > LATEST[0]:
         return None
+    if not isinstance(array, np.ndarray):
+        latest = getattr(array, "written", None)  # what stands for memory during a trace keeps it itself
+        return latest[1] if latest is not None and latest[0] > moment else None
     entry = _written.get(id(owner(array)))
     return entry[1] if entry is not None and entry[0] > moment else None

@@ -13,27 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from gradus.compiler.graph import Graph, Number, Value
-from gradus.compiler.fast_call import fast_call
-from gradus.compiler.guards import LEAVES, Surroundings
+from gradus.compiler.graph import Graph
 from gradus.compiler.numpy_program import NumpyProgram, prepared
 from gradus.compiler.passes.expand import expand
 from gradus.compiler.passes.reductions import split_reductions
 from gradus.compiler.passes.sharing import drop_dead, share
 from gradus.compiler.passes.simplify import simplify
 from gradus.compiler.products import copy_awkward_operands, handmade
-from gradus.compiler.program import Program
 from gradus.compiler.report import Report, report
+from gradus.compiler.specialisation import MISS, Specialisation
+from gradus.compiler.surroundings import Surroundings, refuse_changes
 from gradus.compiler.tiers import NATIVE, chosen_tier
-from gradus.compiler.trace import Output, Traced, map_tree, trace
-from gradus.dtypes import get_default_dtype
-from gradus.errors import GradError, TraceError, UsageWarning
+from gradus.compiler.trace import map_tree, trace
+from gradus.errors import TraceError, UsageWarning
 from gradus.mode import MODE
-from gradus.tape import Node
-from gradus.tensors import Tensor, wrap
 
 PATIENCE = 4  # programs of one function before a person is told why there are so many
-MISS = object()
 
 
 def optimised(graph: Graph, external: set[int]) -> Graph:
@@ -44,152 +39,6 @@ def optimised(graph: Graph, external: set[int]) -> Graph:
     graph = drop_dead(share(graph))
     graph = copy_awkward_operands(graph)
     return drop_dead(share(graph)).verify()
-
-
-class OutsideNode(Node):
-    """The history of a compiled function's result: there is none to go back through."""
-
-    special = True
-
-    def __init__(self) -> None:
-        super().__init__(None, (), (), (), None)
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return "a compiled function"
-
-    def pull(self, g: Any, create_graph: bool) -> list[Any]:
-        """Backward from outside cannot enter."""
-        raise GradError(
-            "backward cannot go into a compiled function from outside",
-            got="the output of a compiled function",
-            wanted="loss.backward() inside it",
-            why="what the derivative would need was not kept",
-            fix="compile the whole step: forward, loss.backward(), optimizer.step()",
-            code="E22",
-        )
-
-
-class Specialisation:
-    """One traced program, and when it may run."""
-
-    def __init__(self, surroundings: Surroundings, traced: Traced, leaves: list[Any], structure: Any, tier: str = NATIVE) -> None:
-        self.surroundings, self.traced, self.structure = surroundings, traced, structure
-        self.signature = signature(leaves)
-        self.grad_enabled, self.default_dtype = MODE.grad_enabled, get_default_dtype()
-        written = [(owner, key, _node(value)) for owner, key, value in traced.trace.written.values()]
-        native = tier == NATIVE
-        self.graph = (optimised if native else prepared)(traced.graph, surroundings.arrays)
-        self.program: Program | NumpyProgram = Program(self.graph, written) if native else NumpyProgram(self.graph, written)
-        self.states = list(traced.trace.states.values())
-        self.number_guards = traced.trace.number_guards
-        self.leaf_guards = traced.trace.leaf_guards
-        self.position = {value: k for k, value in enumerate(self.graph.outputs)}
-        self.outside = OutsideNode()
-        self.fast_call: Callable[..., Any] | None = None
-        self.results = [value for value in traced.graph.outputs]
-        self.taken = _first_of_each(leaves)
-        self.flat = structure == repr((tuple([None] * len(leaves)), {})) and self.taken == list(range(len(leaves)))
-
-    def broken(self, leaves: list[Any], structure: Any) -> str:
-        """Why this program cannot serve a call, in words; "" if it can."""
-        if structure != self.structure or len(leaves) != len(self.signature):
-            return "the arguments have another structure"
-        for k, (old, new) in enumerate(zip(self.signature, signature(leaves), strict=True)):
-            if old != new:
-                return f"argument {k}: {_told(old)} became {_told(new)}"
-        if self.grad_enabled != MODE.grad_enabled:
-            return f"gradients were {'on' if self.grad_enabled else 'off'}"
-        if self.default_dtype != get_default_dtype():
-            return "the default dtype"
-        for state in self.states:
-            if state.tensor.value is not state.array:
-                return f"a tensor of shape {state.array.shape} got other memory"
-            if state.tensor.requires_grad is not state.requires_grad:
-                return f"requires_grad of a tensor of shape {state.array.shape}"
-            if (state.tensor._grad is None) is not (state.grad is None):
-                return f"the grad of a tensor of shape {state.array.shape} was {'None' if state.grad is None else 'there'} at the start of a call"
-            if state.grad is not None and id(state.grad) in self.traced.trace.states and state.tensor._grad is not state.grad:
-                return f"the grad of a tensor of shape {state.array.shape} is another tensor"
-        changed = self.changed_number()
-        if changed:
-            return changed
-        return "" if self.surroundings.hold() else self.surroundings.broken()
-
-    def changed_number(self) -> str:
-        """A number or option whose value decided something at the trace and is another one now, in words; "" if there is none."""
-        known: dict[Number, Any] = {}
-        for number, example in self.number_guards:
-            if number.evaluate(known) != example:
-                return f"a number that decided something: {example} became {known[number]}"
-        for owner, key, value in self.leaf_guards:
-            if owner[key] != value:
-                return f"{key}: {value!r} became {owner[key]!r}"
-        return ""
-
-    def numbers_hold(self) -> bool:
-        """Whether all numbers that decided something are as they were."""
-        return not self.changed_number()
-
-    def run(self, leaves: list[Any]) -> Any:
-        """The result of a call."""
-        arrays = self.program.run(*[leaves[k].value for k in self.taken])
-
-        def result(leaf: Any) -> Any:
-            if isinstance(leaf, Output):
-                tensor = wrap(arrays[self.index(leaf.value)])
-                if leaf.requires_grad:
-                    tensor.requires_grad, tensor.node = True, self.outside
-                return tensor
-            return leaf.evaluate({}) if isinstance(leaf, Number) else leaf
-
-        for tensor, value in self.traced.grads:
-            tensor._grad = None if value is None else wrap(arrays[self.index(value)])
-        return map_tree(result, self.traced.result)
-
-    def fast(self, lock: Any) -> Callable[..., Any] | None:
-        """The same check and run as one flat function of positional tensors; None where arguments or results are nested.
-
-        It gives MISS when a guard does not hold, without saying which.
-        """
-        return fast_call(self, lock, MISS) if self.flat else None
-
-    def index(self, value: Value) -> int:
-        """Where among the outputs a value of the traced graph is."""
-        return self.results.index(value)
-
-
-def _node(value: Any) -> Any:
-    return getattr(value, "node", value)
-
-
-def signature(leaves: list[Any]) -> list[Any]:
-    """What must be equal for two calls to share a program: types of tensors, values of Python leaves, and which leaves are the same tensor."""
-    first: dict[int, int] = {}
-    found: list[Any] = []
-    for k, leaf in enumerate(leaves):
-        if isinstance(leaf, Tensor):
-            v = leaf.value
-            found.append((v.shape, v.dtype, v.strides, leaf.requires_grad, leaf._grad is None, first.setdefault(id(leaf), k)))
-        else:
-            found.append((type(leaf), leaf) if isinstance(leaf, LEAVES) else (type(leaf), id(leaf)))
-    return found
-
-
-def _told(entry: Any) -> str:
-    if len(entry) == 6:
-        return f"{entry[1]}{list(entry[0])}"
-    return repr(entry[1])
-
-
-def _first_of_each(leaves: list[Any]) -> list[int]:
-    """Positions of the tensors among the leaves, each tensor once."""
-    seen: dict[int, int] = {}
-    for k, leaf in enumerate(leaves):
-        if isinstance(leaf, Tensor):
-            seen.setdefault(id(leaf), k)
-    return list(seen.values())
 
 
 def flatten(args: Any, kwargs: Any) -> tuple[list[Any], Any]:
@@ -216,7 +65,7 @@ class Compiled:
         self.calls = 0
         self.lock = threading.RLock()
         self.fast: Callable[..., Any] | None = None
-        self.warned = False
+        self.warned = self.warmed = False
         self.checks: list[Callable[[Graph, Callable[..., Any]], None]] = []
         functools.update_wrapper(self, function if hasattr(function, "__name__") else type(function))
 
@@ -242,24 +91,29 @@ class Compiled:
             if self.calls == 0:
                 self.calls = 1
                 return self.function(*args, **kwargs)
-            return self._specialise(args, kwargs, leaves, structure).run(leaves)
+            new = self._specialise(args, kwargs, leaves, structure)
+            return self.function(*args, **kwargs) if new is None else new.run(leaves)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
-    def _specialise(self, args: Any, kwargs: Any, leaves: list[Any], structure: Any) -> Specialisation:
-        surroundings = Surroundings(self.function)
-        traced = trace(self.function, args, kwargs, surroundings.arrays)
-        if not surroundings.hold():
-            raise TraceError(
-                "a Python value changed while the function was traced",
-                got=surroundings.broken(),
-                wanted="a function whose only lasting effects are on tensors",
-                why="the change would happen once, at the trace, and never again",
-                fix="make the change outside the compiled function",
-                code="E42",
-            )
-        new = Specialisation(surroundings, traced, leaves, structure, self.tier)
+    def _specialise(self, args: Any, kwargs: Any, leaves: list[Any], structure: Any) -> Specialisation | None:
+        """A new program; None if an optimiser has to make its buffers first, in an eager call."""
+        surroundings = Surroundings(self.function, leaves)
+        try:
+            traced = trace(self.function, args, kwargs, leaves, surroundings)
+        except Exception:
+            if not surroundings.grown or self.warmed:
+                raise
+            self.warmed = True
+            return None
+        if surroundings.grown and not self.warmed:
+            self.warmed = True
+            return None
+        self.warmed = False
+        refuse_changes(surroundings, self.function)
+        passes = optimised if self.tier == NATIVE else prepared
+        new = Specialisation(surroundings, traced, leaves, structure, self.tier, passes)
         for check in self.checks:
             check(new.graph, self.function)
         self.specialisations.insert(0, new)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradus import dtypes
 from gradus.compiler.graph import Number, Value
-from gradus.compiler.trace import Output
+from gradus.compiler.trace import Argument, Output
 from gradus.mode import MODE
 from gradus.nn.tree import EPOCH
 from gradus.tensors import Tensor
@@ -38,6 +38,7 @@ def call({names}):
         return MISS
     with lock:
         y = program({", ".join(f"v{k}" for k in range(count))})
+        count_writes()
 {results}
 """
     exec(compile(text, "<gradus call>", "exec"), writer.scope)
@@ -47,7 +48,7 @@ def call({names}):
 class _Writer:
     def __init__(self, specialisation: Any) -> None:
         self.of = specialisation
-        self.scope: dict[str, Any] = {"program": specialisation.program.run, "new": Tensor.__new__, "Tensor": Tensor}
+        self.scope: dict[str, Any] = {"program": specialisation.program.run, "count_writes": specialisation.count_writes, "new": Tensor.__new__, "Tensor": Tensor}
         self.names: dict[int, str] = {}
 
     def bind(self, thing: Any) -> str:
@@ -71,10 +72,14 @@ class _Writer:
         found.append(f"not {mode}.plain" if of.grad_enabled else f"{mode}.grad_enabled or {mode}.world is not None")
         found.append(f"{self.bind(EPOCH)}[0] != {self.bind(of.surroundings)}.epoch")
         found.append(f"{self.bind(dtypes._default)}[0] is not {self.bind(of.default_dtype)}")
+        if of.memory:
+            memory = self.bind(of.memory)
+            found += [f"id(v{k}) in {memory} or id(v{k}.base) in {memory}" for k in range(len(of.signature))]
         for state in of.states:
             tensor = self.bind(state.tensor)
             found.append(f"{tensor}.value is not {self.bind(state.array)}")
             found.append(f"{tensor}.requires_grad is not {state.requires_grad}")
+            found.append(f"{tensor}._hooks")
             found.append(f"{tensor}._grad is {'not ' if state.grad is None else ''}None")
             if state.grad is not None and id(state.grad) in of.traced.trace.states:
                 found.append(f"{tensor}._grad is not {self.bind(state.grad)}")
@@ -101,7 +106,7 @@ class _Writer:
                 if part.requires_grad:
                     lines.append(f"t{k}.requires_grad = True; t{k}.node = {self.bind(of.outside)}")
                 names.append(f"t{k}")
-            elif isinstance(part, (Number, Value, list, dict, tuple)):
+            elif isinstance(part, (Number, Value, Argument, list, dict, tuple)):
                 return None
             else:
                 names.append(self.bind(part))

@@ -104,7 +104,8 @@ class Number:
                 operands = [x.evaluate(known) if isinstance(x, Number) else x for x in self.operands]
                 known[self] = OPERATORS[self.operation](*operands)
             else:
-                known[self] = self.owner[self.key]
+                found = self.owner[self.key]
+                known[self] = found.item() if isinstance(found, np.generic) else found
         return known[self]
 
 

@@ -3,179 +3,72 @@
 A tracer is just another array type below :class:`gradus.Tensor`: it stands in ``Tensor.value``, so the tape, ``backward``, clipping and the
 optimiser run unchanged, and all that they do ends up in the graph. Tensors from outside are lifted to *states* when an op first touches
 them. Python numbers that library code reads by :func:`gradus.mode.read_number` stay symbolic; every comparison of one is a guard.
+Whatever happens, every tensor outside is afterwards as it was: what a run changes is noted in :class:`Traced`.
 """
 
 from __future__ import annotations
 
-import operator
-import random
+import gc
 import weakref
-from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from gradus.compiler.graph import CONSTANT, INPUT, OPERATORS, RESULT, STATE, Call, Graph, Number, Value
+from gradus.compiler.graph import CONSTANT, INPUT, RESULT, STATE, Call, Graph, Number, Value
 from gradus.compiler.inference import infer
-from gradus.errors import TraceError, user_location
+from gradus.compiler.tracers import TracedNumber, Tracer, is_window
+from gradus.errors import AliasError, TraceError, user_location
 from gradus.mode import MODE, World
-from gradus.ops.operators import Operators
 from gradus.primitive import Primitive
+from gradus.tape import Node
 from gradus.tensors import Tensor
+from gradus.versions import LATEST, tick
 
-
-class Tracer(Operators):
-    """Stands for an array during a trace: it has a shape and a dtype, but no numbers yet."""
-
-    __slots__ = ("trace", "node")
-
-    def __init__(self, trace: Trace, node: Value) -> None:
-        self.trace, self.node = trace, node
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The lengths of the axes."""
-        return self.node.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the elements."""
-        return self.node.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.node.shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self.node.size
-
-    def __repr__(self) -> str:
-        return f"<traced {self.node.typed()}>"
-
-    def __len__(self) -> int:
-        return self.node.shape[0]
-
-    def __concrete__(self, asked: str) -> Any:
-        raise _no_value(asked, self.node)
-
-    def __bool__(self) -> bool:
-        raise _no_value("bool()", self.node)
-
-    def __array__(self, *_: Any, **__: Any) -> Any:
-        raise _no_value("a NumPy function", self.node)
-
-    @staticmethod
-    def __bind__(record: Primitive, args: tuple[Any, ...], params: Mapping[str, Any]) -> Any:
-        trace = next(arg.trace for arg in args if isinstance(arg, (Tracer, TracedNumber)))
-        return trace.note(record, args, params)
-
-
-def _no_value(asked: str, value: Value) -> TraceError:
-    branch = asked == "bool()"
-    return TraceError(
-        "a compiled function cannot branch on the values of a tensor" if branch else f"{asked} needs numbers, and a compiled function has none yet",
-        got=f"{asked} of a {value.typed()} inside gradus.compile",
-        wanted="ops on tensors, whose result does not decide what Python does next",
-        why="the function is traced once and replayed with other numbers: a branch taken now would be taken for ever" if branch else "",
-        fix="gradus.where(condition, a, b), or keep this line outside the compiled function",
-        code="E42",
-    )
-
-
-class TracedNumber:
-    """Stands for a Python number that changes between calls: arithmetic is kept as an expression, comparing makes a guard."""
-
-    __slots__ = ("trace", "node")
-    __array_ufunc__ = None
-
-    def __init__(self, trace: Trace, node: Number) -> None:
-        self.trace, self.node = trace, node
-
-    __bind__ = staticmethod(Tracer.__bind__)
-
-    def __repr__(self) -> str:
-        return repr(self.node.example)
-
-    def _compare(self, operation: str, other: Any) -> bool:
-        other = other.node if isinstance(other, TracedNumber) else other
-        example = OPERATORS[operation](self.node.example, other.example if isinstance(other, Number) else other)
-        self.trace.number_guards.append((Number(example, operation, (self.node, other)), example))
-        return example
-
-    def _settled(self) -> Any:
-        """The example itself, which from now on must not change."""
-        self.trace.number_guards.append((self.node, self.node.example))
-        return self.node.example
-
-    def __float__(self) -> float:
-        return float(self._settled())
-
-    def __int__(self) -> int:
-        return int(self._settled())
-
-    def __index__(self) -> int:
-        return operator.index(self._settled())
-
-    def __bool__(self) -> bool:
-        return bool(self._settled())
-
-    def __hash__(self) -> int:
-        return hash(self._settled())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.node.example, spec)
-
-    def __neg__(self) -> Any:
-        return _combined("*", self, -1)
-
-
-def _combined(operation: str, a: Any, b: Any) -> Any:
-    trace = a.trace if isinstance(a, TracedNumber) else b.trace
-    a, b = (x.node if isinstance(x, TracedNumber) else x for x in (a, b))
-    example = OPERATORS[operation](*[x.example if isinstance(x, Number) else x for x in (a, b)])
-    return TracedNumber(trace, Number(example, operation, (a, b)))
-
-
-def _install_arithmetic() -> None:
-    """``+ - * / // % **`` from both sides, and the comparisons."""
-
-    def arithmetic(operation: str, swapped: bool) -> Callable[..., Any]:
-        def method(self: TracedNumber, other: Any) -> Any:
-            if type(other) is not TracedNumber and not isinstance(other, (int, float)):
-                return NotImplemented  # an array or a Tensor: an op then
-            return _combined(operation, other, self) if swapped else _combined(operation, self, other)
-
-        return method
-
-    def comparison(operation: str) -> Callable[..., Any]:
-        def method(self: TracedNumber, other: Any) -> Any:
-            if type(other) is not TracedNumber and not isinstance(other, (int, float)):
-                return NotImplemented
-            return self._compare(operation, other)
-
-        return method
-
-    for name, operation in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**"}.items():
-        setattr(TracedNumber, f"__{name}__", arithmetic(operation, swapped=False))
-        setattr(TracedNumber, f"__r{name}__", arithmetic(operation, swapped=True))
-    for name, operation in {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}.items():
-        setattr(TracedNumber, f"__{name}__", comparison(operation))
-
-
-_install_arithmetic()
+Holder = Tensor | int  # a tensor from outside, or the position of an argument
 
 
 class State(NamedTuple):
-    """A tensor from outside that the function read or wrote: its memory, its ``grad`` at the start, and the value that stands for it."""
+    """A tensor from outside that the function read or wrote, as it was at the start, and the value that stands for its memory."""
 
     tensor: Tensor
     array: np.ndarray
     grad: Tensor | None
     requires_grad: bool
     value: Value
+    cell: Tracer | None
+    node: Any
+    hooks: tuple[Any, ...]
+
+    def restore(self) -> None:
+        """The tensor as it was."""
+        self.tensor.value, self.tensor._grad = self.array, self.grad
+        self.tensor.node, self.tensor.requires_grad = self.node, self.requires_grad
+
+
+class PastNode(Node):
+    """Stands for the history that a tensor from outside had before the compiled function began."""
+
+    special = True
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        super().__init__(None, (), (), shape, dtype)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "an op outside the compiled function"
+
+    def pull(self, g: Any, create_graph: bool) -> list[Any]:
+        """A backward pass inside cannot leave."""
+        raise TraceError(
+            "backward inside a compiled function cannot go on into what was computed outside",
+            got=f"a tensor of shape {self.shape} that an op outside made",
+            wanted="a graph that begins inside the compiled function",
+            why="that graph is another one at each call",
+            fix="compile the whole step, or pass x.detach()",
+            code="E42",
+        )
 
 
 class Trace(World):
@@ -189,41 +82,96 @@ class Trace(World):
         written: (owner, key) to the symbolic number that a step leaves there.
     """
 
-    def __init__(self, external: set[int]) -> None:
+    has_memory = True
+
+    def __init__(self, external: set[int] | None = None) -> None:
         self.graph = Graph()
+        self.external = external or set()
+        self.inside: set[int] = set()
+        self.ended = False
         self.states: dict[int, State] = {}
-        self.external = external
+        self.cells: dict[Any, Tracer] = {}
         self.constants: dict[int, Value] = {}
-        self.cells: dict[tuple[int, Any], Any] = {}
+        self.numbers: dict[tuple[int, Any], Any] = {}
         self.written: dict[tuple[int, Any], tuple[MutableMapping[Any, Any], Any, Any]] = {}
         self.number_guards: list[tuple[Number, Any]] = []
         self.leaf_guards: list[tuple[MutableMapping[Any, Any], Any, Any]] = []
         self.tracers: weakref.WeakSet[Tracer] = weakref.WeakSet()
-        self.views: list[tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] = []
 
     # What the world does.
 
     def lift(self, tensor: Tensor) -> Tensor:
         """Let a tracer stand in for the memory of a tensor until the trace ends."""
         if type(tensor.value) is np.ndarray:
-            value = Value(STATE, tensor.value.shape, tensor.value.dtype, tensor.value)
-            self.states[id(tensor)] = State(tensor, tensor.value, tensor._grad, tensor.requires_grad, value)
-            tensor.value = self.tracer(value)
+            if id(tensor) in self.inside:
+                tensor.value = self._cell_of(tensor.value, CONSTANT)
+            else:
+                self.adopt(tensor, STATE)
         return tensor
+
+    def touch(self, tensor: Tensor) -> None:
+        """A tensor from outside is lifted, so that what becomes of it is noted."""
+        if id(tensor) not in self.inside:
+            self.lift(tensor)
+
+    def created(self, tensor: Tensor) -> None:
+        """Note a tensor that the function makes: a constant, not a state."""
+        self.inside.add(id(tensor))
+
+    def array(self, data: np.ndarray) -> Tracer | None:
+        """An array from outside is read at every run."""
+        return self.tracer(self.argument(data)) if id(data) in self.external else None
+
+    def viewed(self, cell: Tracer) -> bool:
+        """Whether some living tensor, or a saved value, is a view of a cell."""
+        return any(tracer.base is cell for tracer in self.tracers)
+
+    def adopt(self, tensor: Tensor, kind: str) -> State:
+        """Note how a tensor is, and let the cell of its memory stand in."""
+        array = tensor.value
+        cell = self._cell_of(array, kind)
+        hooks = tuple((tensor._hooks or {}).items())
+        state = State(tensor, array, tensor._grad, tensor.requires_grad, cell.node, cell, tensor.node, hooks)
+        if kind == STATE:
+            self.states[id(tensor)] = state
+        tensor.value = cell
+        if tensor.node is not None and tensor.requires_grad:
+            tensor.node = PastNode(array.shape, array.dtype)
+        return state
+
+    def _cell_of(self, array: np.ndarray, kind: str) -> Tracer:
+        """One cell for all tensors outside that lie in the very same memory."""
+        _refuse_odd_strides(array)
+        key = array.__array_interface__["data"][0], array.shape, array.strides, array.dtype, kind
+        if kind == INPUT:
+            return self.tracer(Value(INPUT, array.shape, array.dtype, _same_strides(array)))
+        if key not in self.cells:
+            value = self.argument(array) if kind == CONSTANT else Value(STATE, array.shape, array.dtype, array)
+            self.cells[key] = self.tracer(value)
+        return self.cells[key]
+
+    def write(self, tensor: Tensor, value: Any) -> None:
+        """Let the memory of a tensor hold another value: all that share it see it."""
+        LATEST[0] = moment = tick()
+        tensor.value.become(self.argument(value), (moment, user_location()))
+
+    def past(self, value: Any) -> Any:
+        """A cell that keeps what lies in another one now."""
+        return self.tracer(self.argument(value))
 
     def read_number(self, owner: MutableMapping[Any, Any], key: Any) -> Any:
         """A number kept in a dictionary, as a symbol; other leaves as they are, guarded."""
-        cell = (id(owner), key)
-        if cell in self.written:
-            return self.written[cell][2]
-        if cell not in self.cells:
-            self.cells[cell] = self._symbol(owner, key, owner[key])
-        return self.cells[cell]
+        place = (id(owner), key)
+        if place in self.written:
+            return self.written[place][2]
+        if place not in self.numbers:
+            self.numbers[place] = self._symbol(owner, key, owner[key])
+        return self.numbers[place]
 
     def _symbol(self, owner: Any, key: Any, value: Any) -> Any:
         if isinstance(value, (float, int)) and not isinstance(value, bool):
             return TracedNumber(self, Number(value.item() if isinstance(value, np.generic) else value, owner=owner, key=key))
-        if type(value) is tuple:
+        if type(value) is tuple and all(type(item) in (int, float) for item in value):
             whole = Number(value, owner=owner, key=key)
             return tuple([TracedNumber(self, Number(item, "[]", (whole, k))) for k, item in enumerate(value)])
         self.leaf_guards.append((owner, key, value))
@@ -236,22 +184,28 @@ class Trace(World):
     # Notes.
 
     def tracer(self, value: Value) -> Tracer:
-        """A tracer for a value of the graph."""
+        """A cell with a value of the graph."""
         tracer = Tracer(self, value)
         self.tracers.add(tracer)
         return tracer
 
     def argument(self, arg: Any) -> Any:
         """An argument of an op as the graph keeps it."""
-        if isinstance(arg, (Tracer, TracedNumber)):
-            if arg.trace is not self:
-                raise _escaped("a value of an earlier trace")
+        if isinstance(arg, Tracer):
+            self._refuse_strangers(arg)
+            return arg.current()
+        if isinstance(arg, TracedNumber):
+            self._refuse_strangers(arg)
             return arg.node
         if isinstance(arg, np.ndarray):
             if id(arg) not in self.constants:
                 self.constants[id(arg)] = Value(CONSTANT, arg.shape, arg.dtype, arg)
             return self.constants[id(arg)]
         return arg.item() if isinstance(arg, np.generic) else arg
+
+    def _refuse_strangers(self, arg: Tracer | TracedNumber) -> None:
+        if self.ended or arg.trace is not self:
+            raise _kept("used after the call had ended")
 
     def note(self, record: Primitive, args: tuple[Any, ...], params: Mapping[str, Any]) -> Tracer:
         """Add a call to the graph."""
@@ -260,10 +214,30 @@ class Trace(World):
         params = {key: value._settled() if isinstance(value, TracedNumber) else value for key, value in params.items()}
         arguments = [self.argument(arg) for arg in args]
         output = Value(RESULT, *infer(record, arguments, params))
-        self.graph.calls.append(Call(record, arguments, params, output))
+        call = Call(record, arguments, params, output)
+        self.graph.calls.append(call)
         if record.family == "check":
             self.graph.effects.append(output)
-        return self.tracer(output)
+        tracer = Tracer(self, output, args[0] if is_window(record, args, output) else None)
+        self.tracers.add(tracer)
+        return tracer
+
+
+def _same_strides(array: np.ndarray) -> np.ndarray:
+    """Something that lies as an array does, without its memory; never read."""
+    return np.lib.stride_tricks.as_strided(np.empty(1, array.dtype), array.shape, array.strides)
+
+
+def _refuse_odd_strides(array: np.ndarray) -> None:
+    if any(stride % array.itemsize for stride in array.strides):
+        raise TraceError(
+            "a compiled function cannot read memory whose elements do not lie at whole steps",
+            got=f"strides {array.strides} of {array.dtype}",
+            wanted="strides that are multiples of the element's size",
+            why="the tensor looks into a structured array",
+            fix="x.clone()",
+            code="E42",
+        )
 
 
 def _refuse_masks(args: tuple[Any, ...]) -> None:
@@ -278,13 +252,14 @@ def _refuse_masks(args: tuple[Any, ...]) -> None:
             )
 
 
-def _escaped(what: str) -> TraceError:
+def _kept(how: str, where: str | None = None) -> TraceError:
     return TraceError(
-        f"{what} was used after its trace had ended",
-        got="a tensor that was kept from inside a compiled function",
-        wanted="tensors that are returned by it",
-        why="inside a compiled function a tensor holds no numbers: it was stored in an attribute, a list or a global",
+        f"a tensor from inside a compiled function was {how}",
+        got="a tensor that is neither returned nor a parameter, buffer or .grad",
+        wanted="tensors that are returned",
+        why="while a function is traced its tensors hold no numbers; this one was stored in an attribute, a list, a closure or a global",
         fix="return it from the compiled function, and store it outside",
+        where=where,
         code="E42",
     )
 
@@ -295,14 +270,22 @@ class Traced(NamedTuple):
     Attributes:
         graph: the ops.
         trace: states, numbers and guards.
-        result: what the function returned; tensors of the graph are replaced by their Values.
-        grads: (tensor, Value or None): what ``tensor.grad`` becomes.
+        result: what the function returned; tensors of the graph are replaced by Outputs.
+        taken: positions of the arguments that are inputs of the graph.
+        grads: (tensor or argument, Value or None): what its ``grad`` becomes.
+        writes: (argument, Value): what is written into an argument's memory.
+        flags: (tensor or argument, bool): what its ``requires_grad`` becomes.
+        arg_grads: (argument, tensor): a ``grad`` of an argument that is read, so that it must be that very tensor.
     """
 
     graph: Graph
     trace: Trace
     result: Any
-    grads: list[tuple[Tensor, Value | None]]
+    taken: list[int]
+    grads: list[tuple[Holder, Value | None]]
+    writes: list[tuple[int, Value]]
+    flags: list[tuple[Holder, bool]]
+    arg_grads: list[tuple[int, Tensor]]
 
 
 def map_tree(f: Callable[[Any], Any], tree: Any) -> Any:
@@ -320,104 +303,97 @@ def map_tree(f: Callable[[Any], Any], tree: Any) -> Any:
     return f(tree)
 
 
-def trace(f: Callable[..., Any], args: Any, kwargs: Any, external: set[int]) -> Traced:
+class Around(Protocol):
+    """What a trace asks about a function's surroundings.
+
+    Attributes:
+        arrays: identities of NumPy arrays, whose content is read at every run.
+        tensors: tensors by their identity: an argument that is one of them counts as such, not as an argument.
+    """
+
+    arrays: set[int]
+    tensors: dict[int, Any]
+
+    def undo(self) -> None:
+        """Let everything that the function may have added to be as it was."""
+
+
+def trace(f: Callable[..., Any], args: Any, kwargs: Any, leaves: Sequence[Any], around: Around) -> Traced:
     """Run ``f`` on tracers in place of its tensor arguments; afterwards every tensor outside is as it was.
 
     Args:
         f: the function.
-        args, kwargs: as ``f`` is called with; Tensors in tuples, lists and dicts are found.
-        external: identities of the arrays that ``f`` reaches from outside: their content is read at every run.
+        args, kwargs: as ``f`` is called with.
+        leaves: the arguments in their tuples, lists and dicts, one after the other.
+        around: what ``f`` reaches from outside.
     """
-    world = Trace(external)
-    inputs: dict[int, tuple[Tensor, Any]] = {}
-    leaves: list[Tensor] = []
-
-    def stand_in(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor):
-            return leaf
-        if id(leaf) not in inputs:
-            value = Value(INPUT, leaf.value.shape, leaf.value.dtype)
-            world.graph.inputs.append(value)
-            inputs[id(leaf)] = (leaf, leaf.value)
-            leaves.append(leaf)
-            leaf.value = world.tracer(value)
-        return leaf
-
+    world = Trace(around.arrays)
+    arguments: dict[int, State] = {}  # by position
     saved = MODE.grad_enabled, MODE.world
-    dice = random.getstate(), _numpy_dice()
-    grads = {}
-    MODE.set(MODE.grad_enabled, world)
     try:
-        map_tree(stand_in, (args, kwargs))
-        grads = {id(leaf): leaf._grad for leaf in leaves}
+        MODE.set(MODE.grad_enabled, world)
+        seen: set[int] = set()
+        for k, leaf in enumerate(leaves):
+            if isinstance(leaf, Tensor) and id(leaf) not in around.tensors and id(leaf) not in seen:
+                seen.add(id(leaf))
+                arguments[k] = world.adopt(leaf, INPUT)
+        world.graph.inputs += [state.value for state in arguments.values()]
         result = f(*args, **kwargs)
-        _refuse_dice(dice)
-        traced = _finish(world, result, leaves, grads)
+        traced = _finish(world, result, arguments)
     finally:
         MODE.set(*saved)
-        for leaf, array in inputs.values():
-            leaf.value = array
-            leaf._grad = grads.get(id(leaf), leaf._grad)
-        for state in world.states.values():
-            state.tensor.value = state.array
-            state.tensor._grad = state.grad
+        world.ended = True
+        _restore([*arguments.values(), *world.states.values()])
+        around.undo()
+        arguments.clear()
+        world.cells.clear()
+        world.states = {key: state._replace(cell=None) for key, state in world.states.items()}
     del result
+    _refuse_survivors(world, f)
     return traced
 
 
-def _numpy_dice() -> Any:
-    kind, keys, position, *rest = np.random.get_state(legacy=True)
-    return kind, keys.tobytes(), position, rest
+def _restore(states: list[State]) -> None:
+    for state in states:
+        state.restore()
 
 
-def _refuse_dice(before: Any) -> None:
-    if before != (random.getstate(), _numpy_dice()):
-        raise TraceError(
-            "a compiled function cannot draw from np.random or random: the numbers of the trace would be repeated for ever",
-            got="a generator of NumPy or Python that moved during the trace",
-            wanted="Gradus' generator, whose counter is part of the step",
-            fix="gradus.rand(shape), gradus.randn(shape) or F.dropout",
-            code="E42",
-        )
+def _refuse_survivors(world: Trace, f: Any) -> None:
+    """Raise if a tensor of the trace is still alive: it would never hold numbers."""
+    for attempt in range(2):
+        alive = list(world.tracers)
+        if not alive:
+            return
+        if not attempt:
+            del alive
+            gc.collect()
+    code = getattr(getattr(f, "__func__", f), "__code__", None)
+    error = _kept("kept after the call", f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}" if code else "")
+    error.got = f"{', '.join(sorted(tracer.node.typed() for tracer in alive[:3]))}{_holder(alive[0])}"
+    raise error
 
 
-def _finish(world: Trace, result: Any, leaves: list[Tensor], start: dict[int, Any]) -> Traced:
-    """Name the outputs, what states become and what ``grad`` becomes."""
-    graph = world.graph
-
-    def value_of(tensor: Tensor) -> Value:
-        return world.argument(tensor.value)
-
-    own = {id(state.tensor) for state in world.states.values()} | {id(leaf) for leaf in leaves}
-
-    def output(leaf: Any) -> Any:
-        if isinstance(leaf, TracedNumber):
-            return leaf.node
-        if isinstance(leaf, Tensor) and id(leaf) not in own and isinstance(leaf.value, Tracer):
-            return Output(value_of(leaf), leaf.requires_grad)
-        return leaf
-
-    tree = map_tree(output, result)
-    grads: list[tuple[Tensor, Value | None]] = []
-    for state in list(world.states.values()):
-        if isinstance(state.tensor.value, Tracer) and state.tensor.value.node is state.value:
-            pass
-        else:
-            graph.updates.append((state.value, value_of(state.tensor)))
-    for tensor, before in [(s.tensor, s.grad) for s in list(world.states.values())] + [(leaf, start[id(leaf)]) for leaf in leaves]:
-        now = tensor._grad
-        if now is before:
+def _holder(tracer: Tracer) -> str:
+    """Where a surviving tensor is kept, in words, if that can be seen."""
+    for tensor in gc.get_referrers(tracer):
+        tensor = next((x for x in gc.get_referrers(tensor) if isinstance(x, Tensor)), None) if type(tensor) is dict else tensor
+        if not isinstance(tensor, Tensor):
             continue
-        if now is None:
-            grads.append((tensor, None))
-        elif before is not None and id(before) in world.states:  # it was added to: the same memory takes the sum
-            graph.updates.append((world.states[id(before)].value, value_of(now)))
-        else:
-            grads.append((tensor, value_of(now)))
-    map_tree(lambda leaf: graph.outputs.append(leaf.value) if isinstance(leaf, Output) else None, tree)
-    graph.outputs += [value for _, value in grads if value is not None]
-    graph.outputs = list(dict.fromkeys(graph.outputs))
-    return Traced(graph.verify(), world, tree, grads)
+        for table in gc.get_referrers(tensor):
+            if isinstance(table, dict):
+                name = next((key for key, value in table.items() if value is tensor), "")
+                owner = next((type(x).__name__ for x in gc.get_referrers(table) if getattr(x, "__dict__", None) is table), "")
+                return f", kept as {owner + '.' if owner else ''}{name}"
+            if isinstance(table, list) and type(table) is list:
+                return ", kept in a list"
+    return ""
+
+
+class Argument:
+    """An argument that the function returns as it is."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
 
 
 class Output:
@@ -425,3 +401,110 @@ class Output:
 
     def __init__(self, value: Value, requires_grad: bool) -> None:
         self.value, self.requires_grad = value, requires_grad
+
+
+def _finish(world: Trace, result: Any, arguments: dict[int, State]) -> Traced:
+    """Name the outputs, what states become and what ``grad`` becomes."""
+    graph = world.graph
+    own: dict[int, Any] = {id(state.tensor): state.tensor for state in world.states.values()}
+    own |= {id(state.tensor): Argument(position) for position, state in arguments.items()}
+
+    def output(leaf: Any) -> Any:
+        if isinstance(leaf, TracedNumber):
+            return leaf.node
+        if isinstance(leaf, Tensor) and (isinstance(leaf.value, Tracer) or id(leaf) in world.inside):
+            return own[id(leaf)] if id(leaf) in own else Output(world.argument(leaf.value), leaf.requires_grad)
+        return leaf
+
+    tree = map_tree(output, result)
+    writes, written = _writes(world, arguments)
+    traced = Traced(graph, world, tree, list(arguments), [], writes, [], [])
+    holders: list[tuple[Holder, State]] = [*((s.tensor, s) for s in world.states.values()), *arguments.items()]
+    for holder, state in holders:
+        _effects(world, traced, holder, state)
+    _refuse_shared_memory(world, arguments, written)
+    map_tree(lambda leaf: graph.outputs.append(leaf.value) if isinstance(leaf, Output) else None, tree)
+    graph.outputs += [value for _, value in traced.grads if value is not None] + [value for _, value in writes]
+    graph.outputs = list(dict.fromkeys(graph.outputs))
+    graph.verify()
+    return traced
+
+
+def _writes(world: Trace, arguments: dict[int, State]) -> tuple[list[tuple[int, Value]], list[State]]:
+    """What arguments' memory becomes, and all tensors that are written; what becomes of states goes to the graph."""
+    writes: list[tuple[int, Value]] = []
+    written: list[State] = []
+    updates: dict[Value, Value] = {}
+    for position, state in [*((-1, s) for s in world.states.values()), *arguments.items()]:
+        if not isinstance(state.tensor.value, (Tracer, np.ndarray)):
+            raise _kept("left behind by another world")
+        new = world.argument(state.tensor.value)
+        if new is state.value:
+            continue
+        _refuse_other_type(state, new)
+        written.append(state)
+        if position >= 0:
+            writes.append((position, new))
+        elif updates.setdefault(state.value, new) is not new:
+            raise shared_memory(state.array)
+    world.graph.updates += updates.items()
+    return writes, written
+
+
+def _refuse_other_type(state: State, new: Value) -> None:
+    if (new.shape, new.dtype) != (state.array.shape, state.array.dtype) or new.kind in (STATE, INPUT):
+        raise TraceError(
+            "a compiled function cannot give a tensor other memory",
+            got=f"{state.value.typed()} that becomes {new.typed()}",
+            wanted="new values of the same shape and dtype, in the same memory",
+            why="p.data = q, model.double() and the like inside the function",
+            fix="p.copy_(q) under no_grad, or keep this line outside the compiled function",
+            code="E42",
+        )
+
+
+def _effects(world: Trace, traced: Traced, holder: Holder, state: State) -> None:
+    """What becomes of ``grad`` and ``requires_grad``; other changes of a tensor from outside raise."""
+    tensor, now, before = state.tensor, state.tensor._grad, state.grad
+    if now is not before:
+        if now is not None and id(now) in world.states:
+            raise _refused_effect("the grad of a tensor became another tensor from outside", tensor, "p.grad.copy_(g)")
+        traced.grads.append((holder, None if now is None else world.argument(now.value)))
+    if isinstance(holder, int) and before is not None and id(before) in world.states:
+        traced.arg_grads.append((holder, before))
+    if tensor.requires_grad is not state.requires_grad:
+        traced.flags.append((holder, tensor.requires_grad))
+    if tensor.node is not state.node and not isinstance(tensor.node, PastNode):
+        raise _refused_effect("a tensor from outside took over a history from inside", tensor, "with gradus.no_grad(): x.copy_(y)")
+    if tuple((tensor._hooks or {}).items()) != state.hooks:
+        raise _refused_effect("a hook was registered on a tensor from outside", tensor, "register it once, outside the compiled function")
+
+
+def _refused_effect(what: str, tensor: Tensor, fix: str) -> TraceError:
+    return TraceError(
+        f"{what} inside a compiled function",
+        got=f"a tensor of shape {tuple(tensor.value.shape)}",
+        wanted="a function whose lasting effects are the values of tensors and their .grad",
+        fix=fix,
+        code="E42",
+    )
+
+
+def _refuse_shared_memory(world: Trace, arguments: dict[int, State], written: list[State]) -> None:
+    """Raise if memory that is written is also read by way of another array, which a trace would not see change."""
+    read: list[tuple[Any, Tracer | None]] = [(value.array, None) for value in world.constants.values()]
+    read += [(state.array, state.cell) for state in [*arguments.values(), *world.states.values()]]
+    for state in written:
+        if any(cell is not state.cell and np.may_share_memory(array, state.array) for array, cell in read):
+            raise shared_memory(state.array)
+
+
+def shared_memory(array: np.ndarray) -> AliasError:
+    return AliasError(
+        "a compiled function writes to memory that it also reaches by way of another tensor from outside",
+        got=f"two tensors that share the memory of a {array.dtype}{list(array.shape)}",
+        wanted="each memory reached one way, or not written to",
+        why="a view, such as w[0], or an array given to gradus.from_numpy, was taken outside the function",
+        fix="take the view inside the compiled function, or clone() it",
+        code="E18",
+    )

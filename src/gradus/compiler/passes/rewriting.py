@@ -14,7 +14,7 @@ class Rewriting(Trace):
     """A trace in which calls of a graph are noted anew."""
 
     def __init__(self, graph: Graph) -> None:
-        super().__init__(set())
+        super().__init__()
         self.old = graph
         self.replaced: dict[Value, Value] = {}
 

@@ -1,0 +1,281 @@
+"""What stands for arrays and Python numbers during a trace.
+
+A :class:`Tracer` is a *cell*: it stands for memory, and its ``node`` is the value that lies there now. Tensors of the same memory share a
+cell (``p`` and ``p.data``), a view knows the cell that it looks into and is read again after a write, and saved values of the tape are found
+to be overwritten as in eager mode. The graph itself knows values only, each computed once.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from gradus import ops
+from gradus.compiler.graph import OPERATORS, RESULT, Number, Value
+from gradus.compiler.layout import contiguous_strides, own_layout, view_layout
+from gradus.errors import AliasError, TraceError
+from gradus.ops.operators import Operators
+from gradus.primitive import REGISTRY, Primitive
+
+
+class Tracer(Operators):
+    """Stands for memory during a trace: it has a shape and a dtype, but no numbers yet.
+
+    Attributes:
+        trace: the world it belongs to.
+        node: the value of the graph that lies there.
+        base: the cell of which it is a view, None for memory of its own.
+        source: the value of ``base`` that ``node`` was read from.
+        written: (moment, line) of the latest write to memory of its own; None if there was none.
+    """
+
+    __slots__ = ("trace", "node", "base", "source", "latest")
+
+    def __init__(self, trace: Any, node: Value, base: Tracer | None = None) -> None:
+        self.trace, self.node, self.base = trace, node, base
+        self.source = None if base is None else base.node
+        self.latest: tuple[int, str] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self.node.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return self.node.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.node.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.node.size
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return self.node.dtype.itemsize
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes from one element to the next along each axis."""
+        array = self.node.array
+        if array is not None:
+            return array.strides
+        call = self.node.call
+        found = None if self.base is None or call is None or not call.inputs else view_layout(call, own_layout(call.inputs[0]))
+        return tuple([s * self.itemsize for s in (contiguous_strides(self.shape) if found is None else found.strides)])
+
+    @property
+    def flags(self) -> Any:
+        """Whether it lies in C order."""
+        plain = tuple([s * self.itemsize for s in contiguous_strides(self.shape)])
+        return SimpleNamespace(c_contiguous=self.strides == plain, writeable=True)
+
+    @property
+    def written(self) -> tuple[int, str] | None:
+        """Moment and line of the latest write to the memory that it is or looks into."""
+        return self.latest if self.base is None else self.base.written
+
+    def __repr__(self) -> str:
+        return f"<traced {self.node.typed()}>"
+
+    def __len__(self) -> int:
+        return self.node.shape[0]
+
+    def __concrete__(self, asked: str) -> Any:
+        raise _no_value(asked, self)
+
+    def __bool__(self) -> bool:
+        raise _no_value("bool()", self)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise _no_value("a NumPy function", self)
+
+    @staticmethod
+    def __bind__(record: Primitive, args: tuple[Any, ...], params: Mapping[str, Any]) -> Any:
+        trace = next(arg.trace for arg in args if isinstance(arg, (Tracer, TracedNumber)))
+        return trace.note(record, args, params)
+
+    # Memory.
+
+    def current(self) -> Value:
+        """The value that lies here now; a view is read again if its memory was written."""
+        if self.base is None:
+            return self.node
+        source = self.base.current()
+        if source is not self.source:
+            self._check_certain("a view is read after its memory was written to")
+            call = self.node.call
+            assert call is not None
+            self.node = self.trace.note(call.record, (Tracer(self.trace, source), *call.args[1:]), call.params).node
+            self.source = source
+        return self.node
+
+    def become(self, value: Value, moment: tuple[int, str]) -> None:
+        """Let the memory hold another value; what a view writes, its base sees."""
+        if self.base is None:
+            self.latest = moment
+        else:
+            self._check_certain("a view is written to")
+            self.base.become(self._put_back(value), moment)
+            self.source = self.base.node
+        self.node = value
+
+    def _put_back(self, value: Value) -> Value:
+        """The base's value with a new value of this view in its place."""
+        call, base = self.node.call, Tracer(self.trace, self.base.current())  # type: ignore[union-attr]
+        assert call is not None
+        name, new = call.record.name, Tracer(self.trace, value)
+        if name == "getitem":
+            return ops.index_update(base, new, key=call.params["key"]).node
+        if name == "reshape":
+            return ops.reshape(new, base.shape).node
+        if name == "permute_dims":
+            return ops.permute_dims(new, tuple(int(k) for k in np.argsort(call.params["axes"]))).node
+        if name == "flip":
+            return self.trace.note(REGISTRY["flip"], (new,), call.params).node
+        if name in ("astype", "stop_gradient"):
+            return value
+        raise AliasError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location",
+            got=f"a write to the result of {name}",
+            wanted="a tensor with memory for each element",
+            why="expand repeats elements without copying them",
+            fix="x = x.clone(); then write to it",
+            code="E18",
+        )
+
+    def _check_certain(self, what: str) -> None:
+        """Raise where NumPy might have copied: whether reshape does depends on strides, which a trace knows of memory from outside."""
+        base, call = self.base, self.node.call
+        assert base is not None and call is not None
+        if call.record.name == "reshape" and (base.base is not None or base.node.kind == RESULT):
+            raise AliasError(
+                f"{what}, and a trace cannot tell whether reshape made a view or a copy",
+                got=f"{self.node.typed()}, a reshaped {base.node.typed()}",
+                wanted="views whose memory is not written to",
+                fix="y = y + 1 instead of y += 1, or x = x.reshape(shape).clone()",
+                code="E18",
+            )
+
+
+def is_window(record: Primitive, args: tuple[Any, ...], output: Value) -> bool:
+    """Whether an op's result lies in the memory of its first argument."""
+    if not args or not isinstance(args[0], Tracer):
+        return False
+    if record.name in ("astype", "stop_gradient"):
+        return args[0].dtype == output.dtype
+    return record.view and record.family in ("movement", "indexing") and len(args) == 1
+
+
+def _no_value(asked: str, tracer: Tracer) -> TraceError:
+    branch = asked == "bool()"
+    what = "a compiled function cannot branch on the values of a tensor"
+    return TraceError(
+        what if branch else f"{asked} needs numbers, and a compiled function has none yet",
+        got=f"{asked} of a {tracer.node.typed()} inside gradus.compile",
+        wanted="ops on tensors, whose result does not decide what Python does next",
+        why="the function is traced once and replayed with other numbers: a branch taken now would be taken for ever" if branch else "",
+        fix="gradus.where(condition, a, b), or keep this line outside the compiled function",
+        code="E42",
+    )
+
+
+class TracedNumber:
+    """Stands for a Python number that changes between calls: arithmetic is kept as an expression, comparing makes a guard."""
+
+    __slots__ = ("trace", "node")
+    __array_ufunc__ = None
+
+    def __init__(self, trace: Any, node: Number) -> None:
+        self.trace, self.node = trace, node
+
+    @staticmethod
+    def __bind__(record: Primitive, args: tuple[Any, ...], params: Mapping[str, Any]) -> Any:
+        """The other operand's way: a Tensor beside a number keeps its history."""
+        for arg in args:
+            handler = None if type(arg) is TracedNumber else getattr(type(arg), "__bind__", None)
+            if handler is not None:
+                return handler(record, args, params)
+        return Tracer.__bind__(record, args, params)
+
+    def __repr__(self) -> str:
+        return repr(self.node.example)
+
+    def _compare(self, operation: str, other: Any) -> bool:
+        other = other.node if isinstance(other, TracedNumber) else other
+        example = OPERATORS[operation](self.node.example, other.example if isinstance(other, Number) else other)
+        self.trace.number_guards.append((Number(example, operation, (self.node, other)), example))
+        return example
+
+    def _settled(self) -> Any:
+        """The example itself, which from now on must not change."""
+        self.trace.number_guards.append((self.node, self.node.example))
+        return self.node.example
+
+    def __float__(self) -> float:
+        return float(self._settled())
+
+    def __int__(self) -> int:
+        return int(self._settled())
+
+    def __index__(self) -> int:
+        return operator.index(self._settled())
+
+    def __bool__(self) -> bool:
+        return bool(self._settled())
+
+    def __hash__(self) -> int:
+        return hash(self._settled())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.node.example, spec)
+
+    def __neg__(self) -> Any:
+        return _combined("*", self, -1)
+
+
+def _combined(operation: str, a: Any, b: Any) -> Any:
+    trace = a.trace if isinstance(a, TracedNumber) else b.trace
+    a, b = (x.node if isinstance(x, TracedNumber) else x for x in (a, b))
+    example = OPERATORS[operation](*[x.example if isinstance(x, Number) else x for x in (a, b)])
+    return TracedNumber(trace, Number(example, operation, (a, b)))
+
+
+def _install_arithmetic() -> None:
+    """``+ - * / // % **`` from both sides, and the comparisons."""
+
+    def arithmetic(operation: str, swapped: bool) -> Callable[..., Any]:
+        def method(self: TracedNumber, other: Any) -> Any:
+            if type(other) is not TracedNumber and not isinstance(other, (int, float)):
+                return NotImplemented  # an array or a Tensor: an op then
+            return _combined(operation, other, self) if swapped else _combined(operation, self, other)
+
+        return method
+
+    def comparison(operation: str) -> Callable[..., Any]:
+        def method(self: TracedNumber, other: Any) -> Any:
+            if type(other) is not TracedNumber and not isinstance(other, (int, float)):
+                return NotImplemented
+            return self._compare(operation, other)
+
+        return method
+
+    for name, operation in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**"}.items():
+        setattr(TracedNumber, f"__{name}__", arithmetic(operation, swapped=False))
+        setattr(TracedNumber, f"__r{name}__", arithmetic(operation, swapped=True))
+    for name, operation in {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}.items():
+        setattr(TracedNumber, f"__{name}__", comparison(operation))
+
+
+_install_arithmetic()
