@@ -74,16 +74,39 @@ def product(call: Call, places: Mapping[Value, Layout]) -> Product | None:
     counts, steps = loops[0], loops[1]
     padding = 2 - len(counts)
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    return Product(
-        LETTERS[a.dtype],
-        m,
-        n,
-        k,
-        (first[0], second[0]),
-        (first[1], second[1], n),
-        (*(1,) * padding, *counts),
-        tuple([(*(0,) * padding, *row) for row in steps]),
-    )
+    counts, steps = [*(1,) * padding, *counts], [[*(0,) * padding, *row] for row in steps]
+    whole = Product(LETTERS[a.dtype], m, n, k, (first[0], second[0]), (first[1], second[1], n), tuple(counts), tuple(map(tuple, steps)))
+    return in_pieces(whole) if size == 1 else whole
+
+
+# OpenBLAS multiplies small matrices where they lie, and packs larger ones first. A product somewhat above its bound is quicker as
+# several small ones: 64 x 50 x 784 in 29 instead of 37 µs, 50 x 784 x 64 in 23 instead of 29 (one core, AVX-512).
+SMALL_PRODUCT, MEDIUM_PRODUCT, SMALL_RESULT = 1_000_000, 6_000_000, 1200
+
+
+def in_pieces(p: Product) -> Product:
+    """The same product as a row of equal smaller ones that the library does not pack, where it has just the size for that."""
+    if not SMALL_PRODUCT < p.m * p.n * p.k <= MEDIUM_PRODUCT or p.letter != "s":
+        return p
+    inner = p.transposed == (False, True)  # the library's own bound for products of rows with rows
+    for rows in (16, 8) if inner else ():
+        if p.m % rows == 0 and rows * p.n <= SMALL_RESULT and rows * p.n * p.k <= SMALL_PRODUCT:
+            return _rows_apart(p, rows)
+    for columns in range(p.n // 2, 63, -1) if not inner else (16, 8):
+        few = p.m * columns <= SMALL_RESULT or not inner
+        if p.n % columns == 0 and columns % 2 == 0 and few and p.m * columns * p.k <= SMALL_PRODUCT:
+            return _columns_apart(p, columns)
+    return p
+
+
+def _rows_apart(p: Product, rows: int) -> Product:
+    step = rows * p.leading[0] if not p.transposed[0] else rows
+    return p._replace(m=rows, counts=(1, p.m // rows), steps=((0, step), (0, 0), (0, rows * p.leading[2])))
+
+
+def _columns_apart(p: Product, columns: int) -> Product:
+    step = columns if not p.transposed[1] else columns * p.leading[1]
+    return p._replace(n=columns, counts=(1, p.n // columns), steps=((0, 0), (0, step), (0, columns)))
 
 
 NUMBERS = {int: NumberArgument("int64"), float: NumberArgument("float64")}
