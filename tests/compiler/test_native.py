@@ -1,0 +1,89 @@
+"""Kernels on disk: found again, never trusted when damaged, shared by processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gradus.compiler import native
+
+SCRIPT = """
+import json, sys
+import numpy as np
+import gradus
+from gradus.compiler.native import STATISTICS
+@gradus.compile
+def f(x):
+    return (gradus.exp(x) * 2.0 + x).sum(), x * 0.25
+x = gradus.tensor(np.linspace(-1, 1, 37, dtype=np.float32))
+for _ in range(3):
+    total, quarter = f(x)
+wanted = (np.exp(x.numpy()) * 2 + x.numpy()).sum()
+print(json.dumps({
+    "compiled": STATISTICS.compiled, "from_disk": STATISTICS.from_disk, "numba": "numba" in sys.modules,
+    "right": bool(abs(total.item() - wanted) < 1e-4) and bool((quarter.numpy() == x.numpy() * 0.25).all()),
+}))
+"""
+
+
+def start(cache: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], env={**os.environ, "GRADUS_CACHE": str(cache)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, object]:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder that two processes filled at the same time."""
+    cache = tmp_path_factory.mktemp("cache")
+    both = [start(cache), start(cache)]
+    for process in both:
+        found = finish(process)
+        assert found["right"]
+    return cache
+
+
+def test_second_start_compiles_nothing_and_needs_no_numba(warm: Path) -> None:
+    found = finish(start(warm))
+    assert found["right"] and found["compiled"] == 0 and found["from_disk"] >= 2
+    assert not found["numba"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "foreign"])
+def test_damaged_entries_are_compiled_again(warm: Path, tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "kernels"
+    folder.mkdir()
+    for entry in (warm / "kernels").iterdir():
+        data = entry.read_bytes()
+        middle = len(data) // 2
+        broken = {
+            "cut": data[:middle],
+            "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+            "empty": b"",
+            "foreign": b"something else" + data,
+        }
+        (folder / entry.name).write_bytes(broken[damage])
+    found = finish(start(tmp_path))
+    assert found["right"] and found["compiled"] >= 2 and found["from_disk"] == 0
+    assert finish(start(tmp_path))["compiled"] == 0  # and the entries were mended
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_warm_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    assert finish(start(tmp_path / "file"))["right"]
+
+
+def test_a_kernel_is_named_by_its_text() -> None:
+    one, other = native.LIBRARY.name_of("def NAME(address):\n    return 0\n"), native.LIBRARY.name_of("def NAME(address):\n    return 1\n")
+    assert one != other and one == native.Library().name_of("def NAME(address):\n    return 0\n")
