@@ -264,7 +264,7 @@ def _counted(target: Any, ignore_index: int, classes: int) -> tuple[Any, Any]:
     In a trace no label is known yet: they are checked at each run, and which of them count is computed then.
     """
     labels = getattr(target, "value", target)
-    if not target.size:
+    if 0 in target.shape:
         return target, None
     if MODE.world is not None or not isinstance(labels, np.ndarray):
         target = checked_labels(target, classes=classes, ignore_index=ignore_index)
