@@ -348,6 +348,20 @@ def test_a_square_state_that_meets_its_transpose() -> None:
     same(build(on_numpy), build(lambda f: f))
 
 
+def test_blocks_outlast_an_operand_that_is_also_read_turned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numpy_places, "LARGE", 1)
+    monkeypatch.setattr(numpy_places, "BLOCK", 8)
+
+    def step(x: Any) -> Any:
+        u = x @ x
+        return (u * (u.T * x)) @ x
+
+    f, x = on_numpy(step), gradus.tensor(np.arange(16, dtype=np.float32).reshape(4, 4))
+    for _ in range(3):
+        same([f(x).numpy()], [step(x).numpy()])
+    assert "for first in range(0, 4, 2)" in f.source
+
+
 # Results.
 
 
