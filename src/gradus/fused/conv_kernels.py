@@ -30,6 +30,7 @@ LANES = 64  # bytes of a vector
 SLACK = 64  # elements behind a scratch array, for vectors that begin in it
 COLUMNS = 1 << 19  # bytes of columns at a time
 TILES = 5 << 18  # bytes of transformed tiles at a time
+LEAST_TILES = 96  # at a time: what makes products of a good size
 FEW_WINDOWS = 128  # images with fewer windows stand side by side
 SHALLOW = 160  # numbers in a window up to which the definition beats columns
 
@@ -109,13 +110,13 @@ def _suits_definition(s: Shape) -> bool:
     lanes = LANES // (4 if s.kind == "float32" else 8)
     filled = s.across / (-(-s.across // lanes) * lanes)
     alone = s.outputs // s.groups < 8 and s.groups == 1
-    return _steps_of_one(s) and s.depth <= SHALLOW * filled and not alone
+    return _steps_of_one(s) and s.kernel != (1, 1) and s.depth <= SHALLOW * filled and not alone
 
 
 def _tiles(s: Shape) -> tuple[int, int]:
     """Tile rows at a time, and the tiles in them."""
     across = (s.across + 1) // 2
-    wanted = min(256, max(96, TILES // (64 * (s.channels + s.outputs))))
+    wanted = min(256, max(LEAST_TILES, TILES // (64 * (s.channels + s.outputs))))
     rows = max(1, min(round(wanted / across), s.batch * ((s.down + 1) // 2)))
     return rows, rows * across
 

@@ -1,4 +1,4 @@
-"""Convolution of any kind as matrix products with columns, a few images or a few rows of one image at a time, so that they stay in the cache.
+"""Convolution of any kind as matrix products with columns, of a few images or rows at a time, so that they stay in the cache.
 
 Per block, with W (outputs, depth), columns (depth, windows) and the cotangent Y' (outputs, windows), in each group of channels:
 

@@ -110,11 +110,11 @@ def _functions(dtype: Any, size: int) -> tuple[Any, ...]:
         for p in range(planes):
             for i in range(down):
                 for j in range(across):
-                    chosen, best = -1, dtype(-np.inf)
+                    # The first largest value of each row of the window, then the first largest of these; the first of all if one is NaN.
+                    chosen, top_place, best, any_nan = -1, -1, dtype(-np.inf), False
                     for k in range(k0):
                         r = i * s0 + k * d0 - top
                         if 0 <= r < height:
-                            # The first largest value of a row, its first place if there is a NaN in it; then the same among rows.
                             place, first, value, nan = -1, -1, dtype(-np.inf), False
                             for m in range(k1):
                                 c = j * s1 + m * d1 - left
@@ -125,10 +125,12 @@ def _functions(dtype: Any, size: int) -> tuple[Any, ...]:
                                     nan |= v != v
                                     if place < 0 or v > value:
                                         place, value = here, v
-                            if nan:
-                                place, value = first, dtype(np.nan)
-                            if place >= 0 and (chosen < 0 or value > best or (value != value and best == best)):
+                            place = first if nan else place
+                            top_place = place if top_place < 0 else top_place
+                            any_nan |= nan
+                            if place >= 0 and (chosen < 0 or value > best):
                                 chosen, best = place, value
+                    chosen = top_place if any_nan else chosen
                     if chosen >= 0:
                         target[chosen] += cotangent[(p * down + i) * across + j]
         return 0

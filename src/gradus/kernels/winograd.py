@@ -4,9 +4,10 @@ Images are cut into tiles of 4 x 4 that overlap by 2; each makes 2 x 2 outputs. 
 
     Y = Aᵀ [(G K Gᵀ) ⊙ (Bᵀ D B)] A
 
-and the sum over channels of what ⊙ multiplies makes 16 matrix products, one for each place in a tile: (outputs, channels) · (channels, tiles).
+and the sum over channels of what ⊙ multiplies makes 16 matrix products, one for each place: (outputs, channels) · (channels, tiles).
 The gradient of the kernels is Gᵀ [Σ (A Y' Aᵀ) ⊙ (Bᵀ D B)] G, again 16 products; that of the images is a convolution by turned kernels.
-The tiles of a few rows are transformed at a time, so that they stay in the cache.
+The tiles of a few rows are transformed at a time, so that they stay in the cache. A pixel that is infinite or NaN makes all outputs of its
+tiles NaN, not only those whose windows it is in.
 
 A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks (2016), https://arxiv.org/abs/1509.09308
 """
@@ -19,7 +20,6 @@ from gradus.kernels.lanes import (
     compiled,
     evens,
     inlined,
-    lane_count,
     load,
     load_where,
     odds,
