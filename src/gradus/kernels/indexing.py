@@ -8,6 +8,7 @@ from __future__ import annotations
 import numba
 from numba import int32, int64
 
+from gradus.kernels.choices import larger, smaller
 from gradus.kernels.table import array
 
 
@@ -179,6 +180,32 @@ def extreme(x_address, out_address, best_address, outer, length, inner, largest,
                 if (better or value != value) and old == old:
                     best[c] = value
                     out[o * inner + c] = i
+    return 0
+
+
+@numba.njit(error_model="numpy")
+def extreme_of_rows(x_address, out_address, rows, length, largest, kind):
+    """As :func:`extreme`, along rows of floating numbers: what the largest is, as a vector reduction, and then where it is."""
+    x, out = array(x_address, kind), array(out_address, int64)
+    for r in range(rows):
+        start = r * length
+        best, nan = x[start], False
+        if largest:
+            for c in range(start, start + length):
+                best = larger(best, x[c])
+                nan |= x[c] != x[c]
+        else:
+            for c in range(start, start + length):
+                best = smaller(best, x[c])
+                nan |= x[c] != x[c]
+        at = 0
+        if nan:
+            while x[start + at] == x[start + at]:
+                at += 1
+        else:
+            while x[start + at] != best:
+                at += 1
+        out[r] = at
     return 0
 
 

@@ -262,6 +262,8 @@ def extreme(largest: int) -> Any:
         if x.dtype not in NUMBERS or output.dtype != np.int64 or not x.shape:
             return None
         outer, length, inner = _line_sizes(x.shape, params["axis"])
+        if inner == 1 and x.dtype.kind == "f":
+            return Handmade("indexing.extreme_of_rows", (outer, length), (largest, NUMBERS[x.dtype]), flops=x.size)
         scratch = ((inner, NUMBERS[x.dtype]),)
         return Handmade("indexing.extreme", (outer, length, inner), (largest, NUMBERS[x.dtype]), scratch, flops=x.size)
 
