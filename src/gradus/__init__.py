@@ -45,7 +45,7 @@ _LATER = {
     "load": "gradus.io",
     "Learner": "gradus.train",
     "compile": "gradus.compiler.compiled",
-    "elementwise": "gradus.compiler.elementwise",
+    "elementwise": "gradus.compiler.fused_function",
     "load_run": "gradus.train",
 }
 

@@ -66,7 +66,7 @@ class Plan:
     def _fresh(self) -> list[Value]:
         return [
             v
-            for v in self.graph.outputs
+            for v in dict.fromkeys(self.graph.outputs)
             if v.kind == RESULT and self.places[v].root is v and v not in self.memory and v.nbytes > SMALL
         ]
 

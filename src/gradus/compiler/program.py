@@ -266,10 +266,10 @@ class FlatFunction(FlatText):
             self.lines.append(f"integers[{slot}] = {self.number(number)}")
         self.everything = ", ".join([*inputs, *(f"f{k}" for k in range(len(self.plan.fresh)))])
         self._steps()
+        results = self._results()
         self._updates()
         self.write_numbers(self.program.numbers_written)
-        results = ", ".join(self._result(v) for v in graph.outputs)
-        self.lines.append(f"return ({results}{',' if len(graph.outputs) == 1 else ''})")
+        self.lines.append(f"return ({', '.join(results)}{',' if len(results) == 1 else ''})")
         self.text = f"def program({', '.join(inputs)}):\n" + "\n".join("    " + line for line in self.lines) + "\n"
         return self.text
 
@@ -321,8 +321,14 @@ class FlatFunction(FlatText):
         for state, text in texts:
             self.lines.append(f"copyto({self.name('s', state.array)}, {text})")
 
-    def _result(self, value: Value) -> str:
-        if value in self.plan.fresh:
-            return f"f{self.plan.fresh.index(value)}"
-        text = self._argument(value)
-        return f"{text}.copy()" if value.kind != INPUT else f"array({text})"
+    def _results(self) -> list[str]:
+        """Names of the outputs, each an array of its own, copied before any state they may show is overwritten."""
+        names: list[str] = []
+        for k, value in enumerate(self.program.graph.outputs):
+            name = f"f{self.plan.fresh.index(value)}" if value in self.plan.fresh else ""
+            if not name or name in names:
+                text = name or self._argument(value)
+                name = f"r{k}"
+                self.lines.append(f"{name} = {text}.copy()")
+            names.append(name)
+        return names
