@@ -10,6 +10,7 @@ import numpy as np
 from gradus import dtypes
 from gradus.compiler.graph import Number, Value
 from gradus.compiler.trace import Argument, Output
+from gradus.errors import PACKAGE_FOLDER
 from gradus.mode import MODE
 from gradus.nn.tree import EPOCH
 from gradus.tensors import Tensor
@@ -41,7 +42,7 @@ def call({names}):
         count_writes()
 {results}
 """
-    exec(compile(text, "<gradus call>", "exec"), writer.scope)
+    exec(compile(text, f"{PACKAGE_FOLDER}<call>", "exec"), writer.scope)  # a file of the package, so that errors name the caller
     return writer.scope["call"]
 
 

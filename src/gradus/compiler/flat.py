@@ -8,6 +8,7 @@ from typing import Any
 
 from gradus.compiler.graph import Number
 from gradus.compiler.passes.sharing import number_key
+from gradus.errors import PACKAGE_FOLDER
 
 
 class FlatText:
@@ -29,7 +30,7 @@ class FlatText:
     def compiled(self) -> Callable[..., Any]:
         """The function itself."""
         scope = dict(self.scope)
-        exec(compile(self.text, "<gradus program>", "exec"), scope)
+        exec(compile(self.text, f"{PACKAGE_FOLDER}<program>", "exec"), scope)  # a file of the package, so that errors name the caller
         return scope["program"]
 
     def bind(self, name: str, thing: Any) -> None:
