@@ -112,6 +112,9 @@ def train_command(typer: Any) -> Any:
         optimizer: OptimizerName = option(OptimizerName.adamw, help="The update rule."),
         schedule: ScheduleName = option(ScheduleName.ONE_CYCLE, help="How the learning rate moves."),
         label_smoothing: float = option(0.1, min=0.0, max=0.9, help="Share of the target spread over all classes."),
+        compile: bool = option(
+            None, "--compile/--no-compile", help="One compiled function for each step. Default: if Numba is installed.", show_default=False
+        ),
         seed: int = option(0, min=0, help="The same seed gives the same network, bit for bit."),
         out: Path = option(None, help="Run folder. Default: runs/<dataset>-<model>-<time>."),
         overwrite: bool = option(False, "--overwrite", help="Replace an earlier run in the folder."),
@@ -129,6 +132,7 @@ def train_command(typer: Any) -> Any:
             schedule=schedule.value,
             label_smoothing=label_smoothing,
             seed=seed,
+            compile=compile,
         )
         try:
             return train(options, out, overwrite)

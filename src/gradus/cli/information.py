@@ -13,10 +13,12 @@ import numpy as np
 
 import gradus
 from gradus import blas
+from gradus.compiler.native import cache_folder
+from gradus.train.compiled_steps import kernels_installed
 
 # extra: {module to look for: distribution that brings it}
 EXTRAS = {
-    "fast": {"numba": "numba", "scipy_openblas32": "scipy-openblas32"},
+    "fast": {"numba": "numba", "llvmlite": "llvmlite", "scipy_openblas32": "scipy-openblas32"},
     "plot": {"matplotlib": "matplotlib"},
     "cli": {"typer": "typer", "rich": "rich"},
     "data": {"PIL": "Pillow"},
@@ -36,11 +38,12 @@ def print_information() -> None:
         ("GEMM kernel", library.core or "not known"),
         ("GEMM speed", "not measured" if math.isnan(library.gflops) else f"{library.gflops:.0f} GF/s on one thread (float32)"),
         ("threads", threads()),
+        ("gradus.compile", compilation()),
         *((f"extra {name}", extra(name)) for name in EXTRAS),
         ("data folder", os.environ.get("GRADUS_DATA") or "not set (GRADUS_DATA)"),
     ]
     for name, value in rows:
-        print(f"{name:<12} {value}")
+        print(f"{name:<14} {value}")
 
 
 def numpy_library() -> str:
@@ -57,6 +60,13 @@ def threads() -> str:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limits = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if os.environ.get(name)]
     return f"{gradus.get_num_threads()} of {allowed} cores for a matrix product, " + (", ".join(limits) if limits else "no limit set")
+
+
+def compilation() -> str:
+    """What runs compiled functions here."""
+    if kernels_installed():
+        return f"kernels made by Numba, kept in {cache_folder()}"
+    return 'NumPy alone; pip install "gradus-dl[fast]" makes kernels'
 
 
 def extra(name: str) -> str:

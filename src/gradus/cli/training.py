@@ -19,10 +19,12 @@ from gradus.nn import CrossEntropyLoss
 from gradus.random import manual_seed
 from gradus.tensors import Tensor
 from gradus.train import Callback, Learner, build_model
+from gradus.train.compiled_steps import kernels_installed
 from gradus.train.history import History
 from gradus.train.progress import duration
 from gradus.viz import confusion_matrix, draw_confusion, draw_curves, draw_mistakes
 
+INSTALL = 'pip install "gradus-dl[fast]"'
 VALIDATION = 0.1  # share of the training rows; the test rows are read once, after the last epoch
 
 DATASETS: dict[str, Callable[[], tuple[Tensor, Tensor, Tensor, Tensor]]] = {
@@ -68,6 +70,7 @@ class Options(NamedTuple):
     schedule: str
     label_smoothing: float
     seed: int
+    compile: bool
 
     @classmethod
     def make(cls, **given: Any) -> Self:
@@ -81,6 +84,7 @@ class Options(NamedTuple):
                 "a linear model has no hidden layers", got="--model linear with --hidden or --dropout", fix="--model mlp", where=""
             )
         defaults = DEFAULTS[given["dataset"]]._asdict()
+        defaults["compile"] = kernels_installed()
         if given["model"] == "cnn":
             defaults |= CNN_DEFAULTS
         if given["optimizer"] == "sgd":
@@ -157,6 +161,7 @@ def make_learner(options: Options, recipe: dict[str, Any], folder: Path) -> Lear
         normalizer=Normalizer(),
         classes=NAMES[options.dataset],
         callbacks=[KeepHistory(folder / "metrics.jsonl")],
+        compile=options.compile,
     )
 
 
@@ -165,9 +170,21 @@ def announce(options: Options, learner: Learner, train_images: int, test_images:
     weights = sum(parameter.numel() for parameter in learner.model.parameters())
     print(f"{options.dataset}: {train_images:,} training and {test_images:,} test images")
     print(f"{options.model}: {weights:,} weights, seed {options.seed}")
+    print(way_of_running(options.compile, kernels_installed()))
     if options.label_smoothing:
         lowest = lowest_loss(options.label_smoothing, len(NAMES[options.dataset]))
         print(f"label smoothing {options.label_smoothing:g}: the loss of perfect answers is {lowest:.2f}, not 0")
+
+
+def way_of_running(compiled: bool, kernels: bool) -> str:
+    """Whether batches are compiled, and what would be faster.
+
+    >>> way_of_running(True, kernels=True)
+    'compiled (Numba kernels)'
+    """
+    if compiled:
+        return "compiled (Numba kernels)" if kernels else f"compiled (NumPy alone: {INSTALL} makes kernels)"
+    return "running eagerly (--compile is faster)" if kernels else f"running eagerly: {INSTALL} makes it about 3 times faster"
 
 
 def lowest_loss(smoothing: float, classes: int) -> float:

@@ -29,7 +29,7 @@ class FlatText:
 
     def compiled(self) -> Callable[..., Any]:
         """The function itself."""
-        scope = dict(self.scope)
+        scope = {"__name__": f"{__name__}.program", **self.scope}  # a module of the package, whose warnings of NumPy are silent as elsewhere
         exec(compile(self.text, f"{PACKAGE_FOLDER}<program>", "exec"), scope)  # a file of the package, so that errors name the caller
         return scope["program"]
 

@@ -6,7 +6,8 @@ A compiled step has no places between its lines where Python could look. So each
 "eager"    it must be told in time: batches run line by line while it is there (the default of a callback that listens between the lines)
 "late"     it only reads prediction and loss: it is told when the step is over
 "inside"   ``inside_step(model, loss)``, ops alone, is traced in place of its events, between backward and the optimizer's step; what it
-           returns, a Tensor or None, is handed to ``after_inside(learner, value)`` when the step is over
+           returns, a Tensor or None, is handed to ``after_inside(learner, value)`` when the step is over. It may read Tensors, and
+           settings of its callback (numbers, texts, flags: with other settings it is traced anew)
 "not yet"  as "eager", for the moment; nobody is told
 =========  ==================================================================================================================
 """
@@ -35,9 +36,27 @@ def kernels_installed() -> bool:
     return all(installed(package) for package in NEEDED)
 
 
+class Inside:
+    """``inside_step`` without the callback around it, which a compiled function need not watch: a log of its own may grow with each step."""
+
+    def __init__(self, callback: Any) -> None:
+        self.callback = callback
+
+    def __call__(self, model: Module, loss: Tensor) -> Any:
+        return self.callback.inside_step(model, loss)
+
+
+def settings(callback: Any) -> tuple[Any, ...]:
+    """The numbers, texts and flags of a callback that its ``inside_step`` reads."""
+    names = callback.inside_step.__code__.co_names
+    return tuple(
+        [(name, value) for name in names for value in [getattr(callback, name, None)] if isinstance(value, (bool, int, float, str))]
+    )
+
+
 def training_step(model: Module, loss_function: Any, optimizer: Any, inside: list[Callback]) -> Callable[..., Any]:
     """The five lines of the loop, and what callbacks do inside them, as a function of a batch."""
-    acts = [callback.inside_step for callback in inside]  # type: ignore[attr-defined]
+    acts = [Inside(callback) for callback in inside]
 
     def step(*batch: Tensor) -> Any:
         prediction = model(*batch[:-1])
@@ -153,9 +172,9 @@ class CompiledSteps:
         """The result of the compiled function for this kind of pass; None if it must be computed line by line.
 
         Args:
-            parts: the objects that the function is made of; another loss function is another program.
+            parts: the objects that the function is made of, and tuples of settings; another loss function is another program.
         """
-        owner = (kind, *[id(part) for part in parts])
+        owner = (kind, *[part if isinstance(part, tuple) else id(part) for part in parts])
         shapes = tuple([(x.shape, x.dtype) for x in batch])
         function = self.programs.get((owner, shapes)) or self._new(owner, shapes, make)
         if function is None:
@@ -200,7 +219,7 @@ class CompiledSteps:
             learner.notify("after_loss")
             return True
         optimizer, inside = learner.optimizer, self.manners.inside
-        parts = (model, loss, optimizer, *inside)
+        parts = (model, loss, optimizer, *inside, *[settings(callback) for callback in inside])
         try:
             found = self.call("train", lambda: training_step(model, loss, optimizer, inside), parts, batch)
         except NonFiniteError:  # nothing was written: done again line by line, it says where it began

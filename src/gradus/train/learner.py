@@ -112,6 +112,7 @@ class Learner:
         self.step = self.epoch = self.batch_index = self.epochs = 0
         self.training = False
         self.row: dict[str, float] = {}
+        self.guard = NonFiniteGuard()
         self.gradient_norm: float | None = None
         self.outputs_seen = 0  # how many the model gave for each row, the last time that somebody looked
         wanted = kernels_installed() if compile is None else compile
@@ -255,9 +256,7 @@ class Learner:
             added.append(Schedule(schedule))
         self.history = History()
         shown = [self.progress] if self.progress is not None else []
-        self._run(
-            train, valid, epochs, [Mode(), NonFiniteGuard(), self.metrics, Recorder(), *shown, Interruption(), *self.callbacks, *added]
-        )
+        self._run(train, valid, epochs, [Mode(), self.guard, self.metrics, Recorder(), *shown, Interruption(), *self.callbacks, *added])
         return self.history
 
     def _label_checks(self, target: np.ndarray, name: str) -> list[Callback]:
@@ -281,7 +280,7 @@ class Learner:
     def fit_batch(self, x: Any, y: Any) -> float:
         """One step on one batch, in training mode. Returns the loss before the step."""
         inputs, target = self.feed.pair(x, y, ("x", "y"))
-        self._listen([Mode(), NonFiniteGuard(), *self._label_checks(target, "y"), *self.callbacks])
+        self._listen([Mode(), self.guard, *self._label_checks(target, "y"), *self.callbacks])
         self.training, self.epoch, self.batch_index = True, 0, 0
         self.inputs, self.target = (wrap(inputs),), wrap(target)
         self.model.train()
