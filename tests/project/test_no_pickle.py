@@ -11,17 +11,24 @@ PACKAGE = Path(__file__).parents[2] / "src" / "gradus"
 MODULES = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 
+# The compiler's own texts become functions in this one file; no text from outside ever reaches it.
+MAKES_CODE = {"compiler/source_code.py": {"exec", "compile"}}
+
 
 def unsafe(source: str) -> list[str]:
     """What in ``source`` could run code out of a file or a string, as ``line: name``."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    # Parameters and variables that bear a builtin's name are not the builtin.
+    own = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    own |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names if alias.name.split(".")[0] in MODULES]
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names = [str(node.module)] if str(node.module).split(".")[0] in MODULES else []
-        elif isinstance(node, ast.Name) and node.id in BUILTINS:
+        elif isinstance(node, ast.Name) and node.id in BUILTINS - own:
             names = [node.id]
         elif isinstance(node, ast.Attribute) and ast.unparse(node) in {f"builtins.{name}" for name in BUILTINS}:
             names = [ast.unparse(node)]
@@ -33,7 +40,8 @@ def unsafe(source: str) -> list[str]:
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_package(file: Path) -> None:
-    assert unsafe(file.read_text(encoding="utf-8")) == []
+    allowed = MAKES_CODE.get(file.relative_to(PACKAGE).as_posix(), set())
+    assert {name.split(": ")[1] for name in unsafe(file.read_text(encoding="utf-8"))} <= allowed
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,7 @@ def test_package(file: Path) -> None:
         ("np.load(path, allow_pickle=flag)", ["1: allow_pickle"]),
         ("np.load(path, allow_pickle=False)", []),
         ("gradus.compile(step); model.eval(); re.compile('x')", []),
+        ("def fit(compile):\n    if compile:\n        return 1", []),
     ],
 )
 def test_a_planted_violation_is_found(source: str, found: list[str]) -> None:

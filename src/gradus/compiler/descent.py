@@ -46,7 +46,12 @@ def find_descents(graph: Graph, units: list[Unit], memory: Mapping[Value, Value]
         gradient = descent.product
         free = uses[gradient.output] == 1 and gradient.output not in roots
         state = memory[descent.output]
-        if free and is_product(gradient) and product(gradient, places) is not None and all(places[v].root is not state for v in gradient.inputs):
+        if (
+            free
+            and is_product(gradient)
+            and product(gradient, places) is not None
+            and all(places[v].root is not state for v in gradient.inputs)
+        ):
             found.append(descent)
     return found
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from gradus import dtypes
 from gradus.compiler.graph import Number, Value
+from gradus.compiler.source_code import define
 from gradus.compiler.trace import Argument, Output
-from gradus.errors import PACKAGE_FOLDER
 from gradus.mode import MODE
 from gradus.nn.tree import EPOCH
 from gradus.tensors import Tensor
@@ -42,14 +42,18 @@ def call({names}):
         count_writes()
 {results}
 """
-    exec(compile(text, f"{PACKAGE_FOLDER}<call>", "exec"), writer.scope)  # a file of the package, so that errors name the caller
-    return writer.scope["call"]
+    return define(text, "call", writer.scope)["call"]
 
 
 class _Writer:
     def __init__(self, specialisation: Any) -> None:
         self.of = specialisation
-        self.scope: dict[str, Any] = {"program": specialisation.program.run, "count_writes": specialisation.count_writes, "new": Tensor.__new__, "Tensor": Tensor}
+        self.scope: dict[str, Any] = {
+            "program": specialisation.program.run,
+            "count_writes": specialisation.count_writes,
+            "new": Tensor.__new__,
+            "Tensor": Tensor,
+        }
         self.names: dict[int, str] = {}
 
     def bind(self, thing: Any) -> str:

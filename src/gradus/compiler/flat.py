@@ -8,7 +8,7 @@ from typing import Any
 
 from gradus.compiler.graph import Number
 from gradus.compiler.passes.sharing import number_key
-from gradus.errors import PACKAGE_FOLDER
+from gradus.compiler.source_code import define
 
 
 class FlatText:
@@ -29,9 +29,9 @@ class FlatText:
 
     def compiled(self) -> Callable[..., Any]:
         """The function itself."""
-        scope = {"__name__": f"{__name__}.program", **self.scope}  # a module of the package, whose warnings of NumPy are silent as elsewhere
-        exec(compile(self.text, f"{PACKAGE_FOLDER}<program>", "exec"), scope)  # a file of the package, so that errors name the caller
-        return scope["program"]
+        # A module of the package, whose warnings of NumPy are silent as elsewhere.
+        scope = {"__name__": f"{__name__}.program", **self.scope}
+        return define(self.text, "program", scope)["program"]
 
     def bind(self, name: str, thing: Any) -> None:
         """Let a name of the text stand for an object."""

@@ -9,8 +9,8 @@ column   one number a column, summed up over the rows (a bias gradient): finishe
 total    one number, summed up over everything: finished after the walk
 =======  =====================================================================================
 
-Full and row values may be used again inside the group, columns and totals only outside. So softmax, layer norm, a loss, the gradient of each,
-and an optimiser's update all become single loops, without a pattern for any of them.
+Full and row values may be used again inside the group, columns and totals only outside. So softmax, layer norm, a loss, the gradient of
+each, and an optimiser's update all become single loops, without a pattern for any of them.
 """
 
 from __future__ import annotations
@@ -76,7 +76,24 @@ def is_fusible(call: Call, places: Mapping[Value, Layout]) -> bool:
 
 
 # Ops on integers whose loops agree with NumPy in every case, overflow included.
-WHOLE = {"add", "subtract", "multiply", "maximum", "minimum", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "where", "astype", "stop_gradient", "negative", "abs"}
+WHOLE = {
+    "add",
+    "subtract",
+    "multiply",
+    "maximum",
+    "minimum",
+    "equal",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+    "where",
+    "astype",
+    "stop_gradient",
+    "negative",
+    "abs",
+}
 
 
 def _reduced(call: Call) -> str:
@@ -103,7 +120,10 @@ def _length(call: Call) -> int:
 def build(calls: Sequence[Call], places: Mapping[Value, Layout]) -> Group | None:
     """The group of these calls, or None if one walk cannot compute them."""
     inside = {call.output for call in calls}
-    size = max(max(v.size for v in [*(x for x in call.inputs), call.output]) if call.record.name in REDUCTIONS else call.output.size for call in calls)
+    size = max(
+        max(v.size for v in [*(x for x in call.inputs), call.output]) if call.record.name in REDUCTIONS else call.output.size
+        for call in calls
+    )
     columns = _columns(calls, size, inside)
     if columns is False:
         return None

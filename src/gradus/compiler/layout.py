@@ -6,6 +6,7 @@ stride) pairs, the slowest first, whose lengths multiply to the range; a stride 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -122,9 +123,9 @@ def refined(accesses: Sequence[Access], size: int, breaks: Sequence[int] = ()) -
     if size == 1:
         return [1], [[0] for _ in accesses]
     ordered = sorted(cuts)
-    if any(b % a for a, b in zip(ordered, ordered[1:], strict=False)):
+    if any(b % a for a, b in itertools.pairwise(ordered)):
         return None
-    lengths = [b // a for a, b in zip(ordered, ordered[1:], strict=False)][::-1]
+    lengths = [b // a for a, b in itertools.pairwise(ordered)][::-1]
     strides = [_split(access, lengths) for access in accesses]
     # Loops that no access tells apart become one, unless a break lies between them.
     for k in range(len(lengths) - 1, 0, -1):

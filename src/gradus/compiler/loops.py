@@ -70,7 +70,9 @@ class _Writer:
         self.level: dict[Value, int] = {}
         for call in group.calls:
             base = max((self.level.get(self._inner(arg), 0) for arg in call.inputs), default=0)
-            self.level[call.output] = base + (1 if group.extents[call.output] == ROW and call.record.name in REDUCTIONS and self._full_input(call) else 0)
+            self.level[call.output] = base + (
+                1 if group.extents[call.output] == ROW and call.record.name in REDUCTIONS and self._full_input(call) else 0
+            )
         self.stash: dict[Value, str] = {}
 
     # What is what.
@@ -99,7 +101,11 @@ class _Writer:
                 text = "nan" if number != number else repr(number)
                 return f"{dtype}({text})"
         key = (number, dtype)
-        known = [k for k, (n, d) in enumerate(self.numbers) if d == dtype and (n is number or (not isinstance(n, Number) and type(n) is type(number) and n == number))]
+        known = [
+            k
+            for k, (n, d) in enumerate(self.numbers)
+            if d == dtype and (n is number or (not isinstance(n, Number) and type(n) is type(number) and n == number))
+        ]
         if not known:
             self.numbers.append(key)
             known = [len(self.numbers) - 1]
@@ -299,7 +305,9 @@ class _Writer:
             row.lines += loop.part_ends
         row.lines += ends
 
-    def _reduce(self, call: Call, term: str, loop: _Stage, row: _Row, starts: list[str], ends: list[str], before: list[str], after: list[str]) -> bool:
+    def _reduce(
+        self, call: Call, term: str, loop: _Stage, row: _Row, starts: list[str], ends: list[str], before: list[str], after: list[str]
+    ) -> bool:
         """Write one reduction into a stage; says whether it is a sum along the row."""
         v, t = call.output, str(call.output.dtype)
         extent = self.group.extents[v]

@@ -3,8 +3,6 @@
 A kernel is a text. Its name is the hash of that text, of the functions it may call, and of compiler and processor; an entry on disk that is
 missing, cut short or damaged is compiled again, and is replaced in one step, so that two processes can share the folder. A warm start
 needs no compiler: only LLVM is imported, and nothing is unpickled or executed but checked object code.
-
-This is the one place of Gradus that makes code from text.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ import ctypes
 import hashlib
 import importlib
 import importlib.metadata
+import math
 import os
 import sys
 import tempfile
@@ -21,7 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gradus import blas
+from gradus.compiler.source_code import define
 
 MAGIC = b"gradus kernel 1\n"
 #: Where generated texts find their functions: module of :mod:`gradus.kernels` to names.
@@ -106,8 +108,7 @@ class Library:
 
         if self._machine is None:
             self._machine = self._target()
-        scope = _scope(numba, source)
-        exec(compile(source.replace("NAME", name), f"<{name}>", "exec"), scope)
+        scope = define(source.replace("NAME", name), name, _scope(numba, source))
         options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
         dispatcher = numba.njit(**options)(scope[name])
         dispatcher.compile((numba.int64,))
@@ -120,10 +121,6 @@ class Library:
 
 def _scope(numba: Any, source: str) -> dict[str, Any]:
     """The names that a kernel's text may use; ``# from gradus.kernels.x`` at its head adds those of a module."""
-    import math
-
-    import numpy as np
-
     scope: dict[str, Any] = {"inf": math.inf, "nan": math.nan, "sqrt": math.sqrt}
     scope |= {name: getattr(numba, name) for name in ("float32", "float64", "int64", "int32", "uint8")}
     scope |= {name: getattr(np, name) for name in ("floor", "ceil", "trunc", "rint")}
@@ -179,8 +176,6 @@ LIBRARY = Library()
 
 def data_field() -> int:
     """Where a NumPy array object keeps its data pointer, in bytes from its address; checked on an array."""
-    import numpy as np
-
     probe = np.zeros(1)
     offset = object.__basicsize__
     found = ctypes.c_int64.from_address(id(probe) + offset).value

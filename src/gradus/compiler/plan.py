@@ -7,7 +7,7 @@ Values live in one of five places: an input's memory, a state's own memory (so t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -142,7 +142,9 @@ def _needed_outside(graph: Graph, units: list[Unit], folded: set[Call]) -> set[V
     return needed | {source(v) for v in graph.roots} | {source(v) for call in folded for v in call.inputs}
 
 
-def _updates_in_place(graph: Graph, units: list[Unit], places: Mapping[Value, Layout]) -> tuple[dict[Value, Value], list[tuple[Value, Value]]]:
+def _updates_in_place(
+    graph: Graph, units: list[Unit], places: Mapping[Value, Layout]
+) -> tuple[dict[Value, Value], list[tuple[Value, Value]]]:
     """Which new states can be computed in the state's own memory, and which are copied there at the end.
 
     In place works where a group computes the value, reads the old state at most at the same index, and everything else that reads the old
@@ -188,7 +190,9 @@ def _reads_same_place(unit: Unit, state: Value) -> bool:
     return all(offset == 0 and access == whole for root, offset, access in unit.group.reads.values() if root is state)
 
 
-def _out_of_order(memory: Mapping[Value, Value], home: Mapping[Value, Unit], readers: Mapping[Value, set[Unit]], units: list[Unit]) -> Value | None:
+def _out_of_order(
+    memory: Mapping[Value, Value], home: Mapping[Value, Unit], readers: Mapping[Value, set[Unit]], units: list[Unit]
+) -> Value | None:
     """An update whose unit cannot run after everything that needs the old state."""
     writers = {home[v] for v in memory}
     for v, state in memory.items():

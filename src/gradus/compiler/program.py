@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradus.compiler.flat import FlatText
-from gradus.compiler.graph import CONSTANT, INPUT, STATE, Call, Graph, Number, Value
+from gradus.compiler.graph import CONSTANT, STATE, Call, Graph, Number, Value
 from gradus.compiler.native import LIBRARY, caller, data_field
 from gradus.compiler.plan import ALIGNMENT, Plan, Step, scratch_sizes
 from gradus.compiler.products import number_arguments, number_kind
@@ -90,7 +90,10 @@ class Program:
             slots = self._slots(step) - len(kinds)
             arguments = [f"table[{k}]" for k in range(slots)]
             arguments += [f"{'table' if kind is int else 'numbers'}[{slots + k}]" for k, kind in enumerate(kinds)]
-            arguments = [*(["address"] if step.handmade.by_table else arguments), *(x if isinstance(x, str) else repr(x) for x in step.handmade.literals)]
+            arguments = [
+                *(["address"] if step.handmade.by_table else arguments),
+                *(x if isinstance(x, str) else repr(x) for x in step.handmade.literals),
+            ]
             module, _, name = step.handmade.function.rpartition(".")
             return HANDMADE.format(module=module, name=name, arguments=", ".join(arguments))
         return None
@@ -117,12 +120,19 @@ class Program:
                 self._fill_handmade(step, start)
             start += length
         self.pairs = np.array(pairs or [0, 0], np.int64)
-        self.patch_table = np.array(
-            [(address + 8 * slot, k, offset) for slot, k, offset in self.patches] or [(0, 0, 0)], np.int64
-        )
+        self.patch_table = np.array([(address + 8 * slot, k, offset) for slot, k, offset in self.patches] or [(0, 0, 0)], np.int64)
         self.object_ids = np.zeros(max(len(self.objects), 1), np.int64)
         self.header = np.array(
-            [0, len(pairs) // 2, self.pairs.ctypes.data, self.patch_table.ctypes.data, self.object_ids.ctypes.data, len(self.patches), data_field(), 0],
+            [
+                0,
+                len(pairs) // 2,
+                self.pairs.ctypes.data,
+                self.patch_table.ctypes.data,
+                self.object_ids.ctypes.data,
+                len(self.patches),
+                data_field(),
+                0,
+            ],
             np.int64,
         )
         self.result = np.zeros(2, np.int64)
@@ -233,9 +243,7 @@ def _from(memory: np.ndarray, offset: int) -> np.ndarray:
 
 def strided(array: np.ndarray, value: Value, layout: Any) -> np.ndarray:
     """A view of an input or fresh result."""
-    return np.lib.stride_tricks.as_strided(
-        _from(array, layout.offset), value.shape, [s * value.dtype.itemsize for s in layout.strides]
-    )
+    return np.lib.stride_tricks.as_strided(_from(array, layout.offset), value.shape, [s * value.dtype.itemsize for s in layout.strides])
 
 
 class FlatFunction(FlatText):
@@ -292,7 +300,7 @@ class FlatFunction(FlatText):
 
     def _argument(self, arg: Any) -> str:
         if not isinstance(arg, Value):
-            return self.number(arg) if isinstance(arg, Number) or isinstance(arg, float) else repr(arg)
+            return self.number(arg) if isinstance(arg, (Number, float)) else repr(arg)
         fixed = self.program.view(arg)
         if fixed is not None:
             return self.name("m", fixed)

@@ -47,9 +47,7 @@ class Report:
         lines = [f"{'calls':>5} {'µs':>10} {'share':>6} {'GFLOP/s':>8} {'GB/s':>7}  kernel"]
         for row in self.rows:
             speed, traffic = row.flops / row.seconds / 1e9, row.bytes / row.seconds / 1e9
-            lines.append(
-                f"{row.calls:>5} {row.seconds * 1e6:>10.1f} {row.seconds / total:>6.1%} {speed:>8.1f} {traffic:>7.1f}  {row.name}"
-            )
+            lines.append(f"{row.calls:>5} {row.seconds * 1e6:>10.1f} {row.seconds / total:>6.1%} {speed:>8.1f} {traffic:>7.1f}  {row.name}")
         lines.append(f"{sum(row.calls for row in self.rows):>5} {total * 1e6:>10.1f} µs in all, {self.peak / 1e6:.2f} MB of its own memory")
         return "\n".join(lines)
 
@@ -118,7 +116,9 @@ def step_name(step: Step) -> str:
     if step.product is not None:
         p = step.product
         batches = p.counts[0] * p.counts[1]
-        return f"product {p.m}x{p.n}x{p.k}" + (f", {batches} of them" if batches > 1 else "") + (", into the weight" if step.descent else "")
+        return (
+            f"product {p.m}x{p.n}x{p.k}" + (f", {batches} of them" if batches > 1 else "") + (", into the weight" if step.descent else "")
+        )
     if step.handmade is not None:
         return f"{call.record.name} {list(call.inputs[0].shape)}"
     if step.kernel is not None:

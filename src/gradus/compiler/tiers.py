@@ -25,6 +25,11 @@ def installed(package: str) -> bool:
         return False
 
 
+def kernels_installed() -> bool:
+    """Whether what the native tier needs is there: Numba, of the extra "fast"."""
+    return all(installed(package) for package in NEEDED)
+
+
 def chosen_tier(asked: str | None) -> str:
     """The tier that a compiled function runs on; the first that must do without Numba says so, once.
 

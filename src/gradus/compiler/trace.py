@@ -44,6 +44,9 @@ class State(NamedTuple):
         """The tensor as it was."""
         self.tensor.value, self.tensor._grad = self.array, self.grad
         self.tensor.node, self.tensor.requires_grad = self.node, self.requires_grad
+        if self.tensor._hooks is not None:
+            self.tensor._hooks.clear()
+            self.tensor._hooks.update(self.hooks)
 
 
 class PastNode(Node):
@@ -199,18 +202,30 @@ class Trace(World):
             return arg.node
         if isinstance(arg, np.ndarray):
             if id(arg) not in self.constants:
-                self.constants[id(arg)] = Value(CONSTANT, arg.shape, arg.dtype, arg)
+                # The content of an array from outside is read at every run: it is a state that nobody writes to.
+                self.constants[id(arg)] = Value(STATE if id(arg) in self.external else CONSTANT, arg.shape, arg.dtype, arg)
             return self.constants[id(arg)]
         return arg.item() if isinstance(arg, np.generic) else arg
 
+    def _refuse_masks(self, args: tuple[Any, ...]) -> None:
+        for arg in args[1:]:
+            if (isinstance(arg, Tracer) or id(arg) in self.external) and arg.dtype.kind == "b":
+                raise TraceError(
+                    "a compiled function cannot select by a mask: how many elements are left depends on values",
+                    got=f"a mask bool{list(arg.shape)} as an index",
+                    wanted="shapes that are known before any numbers",
+                    fix="gradus.where(mask, x, 0.0)",
+                    code="E42",
+                )
+
     def _refuse_strangers(self, arg: Tracer | TracedNumber) -> None:
         if self.ended or arg.trace is not self:
-            raise _kept("used after the call had ended")
+            raise Tracer.strayed()
 
     def note(self, record: Primitive, args: tuple[Any, ...], params: Mapping[str, Any]) -> Tracer:
         """Add a call to the graph."""
         if record.family == "indexing":
-            _refuse_masks(args)
+            self._refuse_masks(args)
         params = {key: value._settled() if isinstance(value, TracedNumber) else value for key, value in params.items()}
         arguments = [self.argument(arg) for arg in args]
         output = Value(RESULT, *infer(record, arguments, params))
@@ -218,7 +233,7 @@ class Trace(World):
         self.graph.calls.append(call)
         if record.family == "check":
             self.graph.effects.append(output)
-        tracer = Tracer(self, output, args[0] if is_window(record, args, output) else None)
+        tracer = Tracer(self, output, args[0] if is_window(record, args, call) else None)
         self.tracers.add(tracer)
         return tracer
 
@@ -238,30 +253,6 @@ def _refuse_odd_strides(array: np.ndarray) -> None:
             fix="x.clone()",
             code="E42",
         )
-
-
-def _refuse_masks(args: tuple[Any, ...]) -> None:
-    for arg in args[1:]:
-        if isinstance(arg, Tracer) and arg.dtype.kind == "b":
-            raise TraceError(
-                "a compiled function cannot select by a mask: how many elements are left depends on values",
-                got=f"a mask {arg.node.typed()} as an index",
-                wanted="shapes that are known before any numbers",
-                fix="gradus.where(mask, x, 0.0)",
-                code="E42",
-            )
-
-
-def _kept(how: str, where: str | None = None) -> TraceError:
-    return TraceError(
-        f"a tensor from inside a compiled function was {how}",
-        got="a tensor that is neither returned nor a parameter, buffer or .grad",
-        wanted="tensors that are returned",
-        why="while a function is traced its tensors hold no numbers; this one was stored in an attribute, a list, a closure or a global",
-        fix="return it from the compiled function, and store it outside",
-        where=where,
-        code="E42",
-    )
 
 
 class Traced(NamedTuple):
@@ -368,24 +359,22 @@ def _refuse_survivors(world: Trace, f: Any) -> None:
             del alive
             gc.collect()
     code = getattr(getattr(f, "__func__", f), "__code__", None)
-    error = _kept("kept after the call", f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}" if code else "")
+    error = Tracer.strayed("kept after the call", f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}" if code else "")
     error.got = f"{', '.join(sorted(tracer.node.typed() for tracer in alive[:3]))}{_holder(alive[0])}"
     raise error
 
 
 def _holder(tracer: Tracer) -> str:
     """Where a surviving tensor is kept, in words, if that can be seen."""
-    for tensor in gc.get_referrers(tracer):
-        tensor = next((x for x in gc.get_referrers(tensor) if isinstance(x, Tensor)), None) if type(tensor) is dict else tensor
-        if not isinstance(tensor, Tensor):
-            continue
-        for table in gc.get_referrers(tensor):
-            if isinstance(table, dict):
-                name = next((key for key, value in table.items() if value is tensor), "")
-                owner = next((type(x).__name__ for x in gc.get_referrers(table) if getattr(x, "__dict__", None) is table), "")
+    near = gc.get_referrers(tracer)
+    near += [x for table in near if type(table) is dict for x in gc.get_referrers(table)]
+    for tensor in [x for x in near if isinstance(x, Tensor)]:
+        tables = gc.get_referrers(tensor)
+        for table in [x for x in tables if type(x) is dict and "value" not in x]:
+            name = next((key for key, value in table.items() if value is tensor), None)
+            owner = next((type(x).__name__ for x in gc.get_referrers(table) if getattr(x, "__dict__", None) is table), "")
+            if name is not None:
                 return f", kept as {owner + '.' if owner else ''}{name}"
-            if isinstance(table, list) and type(table) is list:
-                return ", kept in a list"
     return ""
 
 
@@ -437,7 +426,7 @@ def _writes(world: Trace, arguments: dict[int, State]) -> tuple[list[tuple[int, 
     updates: dict[Value, Value] = {}
     for position, state in [*((-1, s) for s in world.states.values()), *arguments.items()]:
         if not isinstance(state.tensor.value, (Tracer, np.ndarray)):
-            raise _kept("left behind by another world")
+            raise Tracer.strayed("left behind by another world")
         new = world.argument(state.tensor.value)
         if new is state.value:
             continue
@@ -447,6 +436,9 @@ def _writes(world: Trace, arguments: dict[int, State]) -> tuple[list[tuple[int, 
             writes.append((position, new))
         elif updates.setdefault(state.value, new) is not new:
             raise shared_memory(state.array)
+    for cell in world.cells.values():
+        if cell.latest is not None and id(cell.first.array) in world.external:
+            raise shared_memory(cell.first.array)
     world.graph.updates += updates.items()
     return writes, written
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from gradus import ops
-from gradus.compiler.graph import OPERATORS, RESULT, Number, Value
-from gradus.compiler.layout import contiguous_strides, own_layout, view_layout
+from gradus.compiler.graph import OPERATORS, RESULT, Call, Number, Value
+from gradus.compiler.layout import Layout, contiguous_strides, is_view, own_layout, view_layout
 from gradus.errors import AliasError, TraceError
 from gradus.ops.operators import Operators
 from gradus.primitive import REGISTRY, Primitive
@@ -29,14 +29,17 @@ class Tracer(Operators):
         trace: the world it belongs to.
         node: the value of the graph that lies there.
         base: the cell of which it is a view, None for memory of its own.
+        view: the call that made it a view.
+        first: the value that lay there at the start.
         source: the value of ``base`` that ``node`` was read from.
         written: (moment, line) of the latest write to memory of its own; None if there was none.
     """
 
-    __slots__ = ("trace", "node", "base", "source", "latest")
+    __slots__ = ("trace", "node", "base", "view", "first", "source", "latest")
 
     def __init__(self, trace: Any, node: Value, base: Tracer | None = None) -> None:
-        self.trace, self.node, self.base = trace, node, base
+        self.trace, self.node, self.base, self.view = trace, node, base, node.call
+        self.first = node
         self.source = None if base is None else base.node
         self.latest: tuple[int, str] | None = None
 
@@ -71,7 +74,7 @@ class Tracer(Operators):
         array = self.node.array
         if array is not None:
             return array.strides
-        call = self.node.call
+        call = self.view
         found = None if self.base is None or call is None or not call.inputs else view_layout(call, own_layout(call.inputs[0]))
         return tuple([s * self.itemsize for s in (contiguous_strides(self.shape) if found is None else found.strides)])
 
@@ -106,6 +109,19 @@ class Tracer(Operators):
         trace = next(arg.trace for arg in args if isinstance(arg, (Tracer, TracedNumber)))
         return trace.note(record, args, params)
 
+    @staticmethod
+    def strayed(how: str = "used after the call had ended", where: str | None = None) -> TraceError:
+        """The error for a tracer met where no trace is."""
+        return TraceError(
+            f"a tensor from inside a compiled function was {how}",
+            got="a tensor that is neither returned nor a parameter, buffer or .grad",
+            wanted="tensors that are returned",
+            why="while a function is traced its tensors hold no numbers; this one was stored in an attribute, a list, a closure or a global",
+            fix="return it from the compiled function, and store it outside",
+            where=where,
+            code="E42",
+        )
+
     # Memory.
 
     def current(self) -> Value:
@@ -115,7 +131,7 @@ class Tracer(Operators):
         source = self.base.current()
         if source is not self.source:
             self._check_certain("a view is read after its memory was written to")
-            call = self.node.call
+            call = self.view
             assert call is not None
             self.node = self.trace.note(call.record, (Tracer(self.trace, source), *call.args[1:]), call.params).node
             self.source = source
@@ -133,7 +149,7 @@ class Tracer(Operators):
 
     def _put_back(self, value: Value) -> Value:
         """The base's value with a new value of this view in its place."""
-        call, base = self.node.call, Tracer(self.trace, self.base.current())  # type: ignore[union-attr]
+        call, base = self.view, Tracer(self.trace, self.base.current())  # type: ignore[union-attr]
         assert call is not None
         name, new = call.record.name, Tracer(self.trace, value)
         if name == "getitem":
@@ -157,7 +173,7 @@ class Tracer(Operators):
 
     def _check_certain(self, what: str) -> None:
         """Raise where NumPy might have copied: whether reshape does depends on strides, which a trace knows of memory from outside."""
-        base, call = self.base, self.node.call
+        base, call = self.base, self.view
         assert base is not None and call is not None
         if call.record.name == "reshape" and (base.base is not None or base.node.kind == RESULT):
             raise AliasError(
@@ -169,13 +185,14 @@ class Tracer(Operators):
             )
 
 
-def is_window(record: Primitive, args: tuple[Any, ...], output: Value) -> bool:
-    """Whether an op's result lies in the memory of its first argument."""
+def is_window(record: Primitive, args: tuple[Any, ...], call: Call) -> bool:
+    """Whether an op's result lies in the memory of its first argument. NumPy is asked, as if the argument lay in C order."""
     if not args or not isinstance(args[0], Tracer):
         return False
     if record.name in ("astype", "stop_gradient"):
-        return args[0].dtype == output.dtype
-    return record.view and record.family in ("movement", "indexing") and len(args) == 1
+        return args[0].dtype == call.output.dtype
+    source = call.inputs[0]
+    return is_view(call) and view_layout(call, Layout(source, 0, contiguous_strides(source.shape))) is not None
 
 
 def _no_value(asked: str, tracer: Tracer) -> TraceError:

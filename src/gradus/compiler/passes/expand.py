@@ -62,7 +62,9 @@ def _met(call: Call, args: list[Any]) -> list[Any]:
     if record.dtype_rule == "free":
         if record.family != "elementwise" or len(args) < 2 or not arrays:
             return args
-        wanted = np.result_type(*[a.dtype for a in arrays], *[x.example if isinstance(x, Number) else x for x in args if type(x) in (int, float)])
+        wanted = np.result_type(
+            *[a.dtype for a in arrays], *[x.example if isinstance(x, Number) else x for x in args if type(x) in (int, float)]
+        )
         if wanted.kind == "b" or any(a.dtype.kind == "b" for a in arrays):
             return args
     elif wanted.kind == "b" and not any(a.dtype.kind == "f" for a in arrays):
