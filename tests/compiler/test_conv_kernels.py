@@ -229,11 +229,12 @@ def test_nothing_is_written_outside(seed) -> None:
         assert all(array.hold() for array in everything), name
     if stride == (1, 1):
         sums = Fenced(w.inner.size * 64 // w.inner.itemsize, dtype)
-        getattr(direct, f"forward_{dtype}")(x.address, w.address, y.address, *sizes, *kernel, *dilation, *before, 0)
+        padded = Fenced(channels // groups * (down + dilation[0] * (kernel[0] - 1)) * (across + dilation[1] * (kernel[1] - 1)) + 64, dtype)
+        getattr(direct, f"forward_{dtype}")(x.address, w.address, y.address, padded.address, *sizes, *kernel, *dilation, *before, 0)
         getattr(direct, f"weight_gradient_{dtype}")(
-            x.address, y.address, w.address, sums.address, *sizes, rows, *kernel, *dilation, *before
+            x.address, y.address, w.address, padded.address, sums.address, *sizes, rows, *kernel, *dilation, *before
         )
-        assert all(array.hold() for array in [*everything, sums])
+        assert all(array.hold() for array in [*everything, sums, padded])
 
 
 @pytest.mark.parametrize("height, width, rows", [(4, 4, 1), (5, 31, 2), (9, 33, 3), (3, 66, 1)])

@@ -29,10 +29,11 @@ KINDS = {np.dtype("float32"): "float32", np.dtype("float64"): "float64"}
 LANES = 64  # bytes of a vector
 SLACK = 64  # elements behind a scratch array, for vectors that begin in it
 COLUMNS = 1 << 19  # bytes of columns at a time
-TILES = 5 << 18  # bytes of transformed tiles at a time
-LEAST_TILES = 96  # at a time: what makes products of a good size
+TILES = 3 << 18  # bytes of transformed tiles at a time: with the kernels they fill most of a second-level cache of 1 MiB
+LEAST_TILES = 40  # at a time
 FEW_WINDOWS = 128  # images with fewer windows stand side by side
-SHALLOW = 160  # numbers in a window up to which the definition beats columns
+ROWS = 1 << 10  # numbers of a cotangent at a time, for each output that is summed up at once
+SHALLOW = 256  # numbers in a window up to which the definition beats columns, where vectors are filled
 
 
 class Shape(NamedTuple):
@@ -99,8 +100,8 @@ def _steps_of_one(s: Shape) -> bool:
     return s.stride == (1, 1)
 
 
-def _suits_tiles(s: Shape, least: int) -> bool:
-    """Whether Winograd's way pays: float32, since float64 is asked for where every digit counts."""
+def suits_tiles(s: Shape, least: int) -> bool:
+    """Whether Winograd's way pays from ``least`` channels on: float32, since float64 is asked for where every digit counts."""
     plain = s.kernel == (3, 3) and s.stride == s.dilation == (1, 1) and s.groups == 1
     return plain and s.kind == "float32" and min(s.channels, s.outputs) >= least
 
@@ -125,17 +126,43 @@ def _places(rows: int, columns: int) -> tuple[int, str]:
     return 16 * (rows * columns + 16) + SLACK, "float32"
 
 
-def _by_tiles(s: Shape, turned: int) -> Handmade:
+def by_tiles(s: Shape, turned: int) -> Handmade:
+    """Winograd's way; with ``turned``, from cotangents to images."""
     rows, tiles = _tiles(s)
     scratch = (_places(s.outputs, s.channels), _places(s.channels, tiles), _places(s.outputs, tiles))
     return Handmade("winograd.forward", (*s.sizes, *s.before, rows, turned), (), scratch, s.flops)
 
 
-def _by_definition(s: Shape, turned: int) -> Handmade:
-    return Handmade(f"direct.forward_{s.kind}", (*s.sizes, s.groups, *s.kernel, *s.dilation, *s.before, turned), (), (), s.flops)
+def sums_by_tiles(s: Shape) -> Handmade:
+    """Winograd's way to the gradient for kernels."""
+    rows, tiles = _tiles(s)
+    turned = (s.channels * tiles + SLACK, s.kind)
+    scratch = (_places(s.outputs, s.channels), _places(s.channels, tiles), turned, _places(s.outputs, tiles))
+    return Handmade("winograd.weight_gradient", (*s.sizes, *s.before, rows), (), scratch, s.flops)
 
 
-def _by_columns(name: str, s: Shape) -> Handmade:
+def _padded(s: Shape) -> tuple[int, str]:
+    """Room for the channels of a group with their padding."""
+    rows, row = [n + d * (k - 1) for n, k, d in zip((s.down, s.across), s.kernel, s.dilation, strict=True)]
+    return s.channels // s.groups * rows * row + SLACK, s.kind
+
+
+def by_definition(s: Shape, turned: int) -> Handmade:
+    """The definition in vectors; with ``turned``, from cotangents to images."""
+    integers = (*s.sizes, s.groups, *s.kernel, *s.dilation, *s.before, turned)
+    return Handmade(f"direct.forward_{s.kind}", integers, (), (_padded(s),), s.flops)
+
+
+def sums_by_definition(s: Shape) -> Handmade:
+    """The definition of the gradient for kernels."""
+    sums = (s.outputs * s.depth * LANES // (int(s.kind[5:]) // 8), s.kind)
+    rows = max(1, min(s.down, ROWS // s.across))
+    window = (*s.kernel, *s.dilation, *s.before)
+    return Handmade(f"direct.weight_gradient_{s.kind}", (*s.sizes, s.groups, rows, *window), (), (_padded(s), sums), s.flops)
+
+
+def by_columns(name: str, s: Shape) -> Handmade:
+    """Products with columns."""
     depth = s.groups * s.depth
     windows = s.down * s.across
     wanted = max(16, COLUMNS // (depth * int(s.kind[5:]) // 8))
@@ -154,9 +181,9 @@ def conv2d(inputs: Any, output: Any, params: Any) -> Handmade | None:
     s = shape_of(*inputs, output, params)
     if s is None:
         return None
-    if _suits_tiles(s, 8):
-        return _by_tiles(s, 0)
-    return _by_definition(s, 0) if _suits_definition(s) else _by_columns("forward", s)
+    if suits_tiles(s, 8):
+        return by_tiles(s, 0)
+    return by_definition(s, 0) if _suits_definition(s) else by_columns("forward", s)
 
 
 def input_gradient(inputs: Any, output: Any, params: Any) -> Handmade | None:
@@ -167,11 +194,11 @@ def input_gradient(inputs: Any, output: Any, params: Any) -> Handmade | None:
         return None
     if _steps_of_one(s):
         back = s.turned()
-        if _suits_tiles(back, 8):
-            return _by_tiles(back, 1)
+        if suits_tiles(back, 8):
+            return by_tiles(back, 1)
         if _suits_definition(back):
-            return _by_definition(back, 1)
-    return _by_columns("input_gradient", s)
+            return by_definition(back, 1)
+    return by_columns("input_gradient", s)
 
 
 def weight_gradient(inputs: Any, output: Any, params: Any) -> Handmade | None:
@@ -180,15 +207,8 @@ def weight_gradient(inputs: Any, output: Any, params: Any) -> Handmade | None:
     s = shape_of(x, output, g, params)
     if s is None:
         return None
-    if _suits_tiles(s, 16):
-        rows, tiles = _tiles(s)
-        scratch = (
-            _places(s.outputs, s.channels), _places(s.channels, tiles), (s.channels * tiles + SLACK, s.kind), _places(s.outputs, tiles),
-        )  # fmt: skip
-        return Handmade("winograd.weight_gradient", (*s.sizes, *s.before, rows), (), scratch, s.flops)
+    if suits_tiles(s, 16):
+        return sums_by_tiles(s)
     if _steps_of_one(s) and s.outputs == s.groups:
-        rows = max(1, min(s.down, 1 << 10))
-        scratch = ((s.outputs * s.depth * LANES // (int(s.kind[5:]) // 8), s.kind),)
-        window = (*s.kernel, *s.dilation, *s.before)
-        return Handmade(f"direct.weight_gradient_{s.kind}", (*s.sizes, s.groups, rows, *window), (), scratch, s.flops)
-    return _by_columns("weight_gradient", s)
+        return sums_by_definition(s)
+    return by_columns("weight_gradient", s)

@@ -1,7 +1,7 @@
 """Convolution in steps of 1 straight from its definition: for few channels, where columns would cost more than the products with them.
 
-Vectors run along a row of outputs. Several outputs of a group share each vector of pixels, so that reading it and masking the padding are
-paid once; a group of one output (depthwise convolution) is the same with one.
+Vectors run along a row of outputs. Several outputs of a group share each vector of pixels; a group of one output (depthwise convolution)
+is the same with one. The channels of a group are copied with their padding, so that nothing inside the loops asks where the image ends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 from numba import float32, float64
 
+from gradus.kernels.columns import pad_planes
 from gradus.kernels.lanes import (
     add_products,
     add_scaled,
@@ -33,58 +34,48 @@ def _functions(dtype: Any, size: int) -> tuple[Any, Any]:
     """Forward (which is also the gradient for images) and weight gradient in one precision."""
 
     @compiled
-    def rows_of_outputs(
-        x, w, y, channels, height, width, down, across, k0, k1, d0, d1, top, left, channel_step, output_step, place_step, none
-    ):  # fmt: skip
+    def rows_of_outputs(x, w, y, channels, plane, row, down, across, k0, k1, d0, d1, channel_step, output_step, place_step, none):
         """As many outputs of one image and group as ``none`` holds vectors of zeros."""
-        for i in range(down):
-            for j in range(0, across, lane_count(dtype)):
+        for j in range(0, across, lane_count(dtype)):
+            kept = span(0, across - j, dtype)
+            for i in range(down):
                 sums = none
                 for c in range(channels):
+                    weights = w + c * channel_step * size
                     for k in range(k0):
-                        row = i + k * d0 - top
-                        if 0 <= row < height:
-                            start = x + ((c * height + row) * width + j - left) * size
-                            weights = w + (c * channel_step + k * k1 * place_step) * size
-                            for m in range(k1):
-                                offset = j + m * d1 - left
-                                values = load_where(start + m * d1 * size, span(-offset, width - offset, dtype), dtype)
-                                sums = add_scaled(sums, values, weights + m * place_step * size, output_step * size)
-                store_each(y + (i * across + j) * size, down * across * size, span(0, across - j, dtype), sums)
+                        start = x + (c * plane + (i + k * d0) * row + j) * size
+                        for m in range(k1):
+                            sums = add_scaled(sums, load(start + m * d1 * size, dtype), weights, output_step * size)
+                            weights += place_step * size
+                store_each(y + (i * across + j) * size, down * across * size, kept, sums)
 
     @compiled
-    def forward(
-        x, w, y, batch, channels, height, width, outputs, down, across, groups, k0, k1, d0, d1, top, left, turned
-    ):  # fmt: skip
+    def forward(x, w, y, padded, batch, channels, height, width, outputs, down, across, groups, k0, k1, d0, d1, top, left, turned):
+        """y = conv2d(x, w); with ``turned``, the gradient for images: x is the cotangent, and w is read as turned kernels."""
         places = k0 * k1
         few, out = channels // groups, outputs // groups
         channel_step, output_step, start, place_step = places, few * places, 0, 1
         if turned:
             channel_step, output_step, start, place_step = out * places, places, places - 1, -1
+        rows, row = down + (k0 - 1) * d0, across + (k1 - 1) * d1
         zero = zeros(dtype)
         one, many = (zero,), (zero, zero, zero, zero, zero, zero, zero, zero)
         for b in range(batch):
             for g in range(groups):
                 image = x + (b * channels + g * few) * height * width * size
+                pad_planes(image, few, height, width, top, left, rows, row, padded, dtype, size)
+                steps = (few, rows * row, row, down, across, k0, k1, d0, d1, channel_step, output_step, place_step)
                 whole = out // TOGETHER * TOGETHER
                 for o in range(0, whole, TOGETHER):
                     weights = w + (g * out * few * places + o * output_step + start) * size
-                    target = y + (b * outputs + g * out + o) * down * across * size
-                    rows_of_outputs(
-                        image, weights, target, few, height, width, down, across, k0, k1, d0, d1, top, left,
-                        channel_step, output_step, place_step, many,
-                    )  # fmt: skip
+                    rows_of_outputs(padded, weights, y + (b * outputs + g * out + o) * down * across * size, *steps, many)
                 for o in range(whole, out):
                     weights = w + (g * out * few * places + o * output_step + start) * size
-                    target = y + (b * outputs + g * out + o) * down * across * size
-                    rows_of_outputs(
-                        image, weights, target, few, height, width, down, across, k0, k1, d0, d1, top, left,
-                        channel_step, output_step, place_step, one,
-                    )  # fmt: skip
+                    rows_of_outputs(padded, weights, y + (b * outputs + g * out + o) * down * across * size, *steps, one)
         return 0
 
     @compiled
-    def sums_of_rows(x, g, sums, channels, height, width, down, across, first, last, k0, k1, d0, d1, top, left, like):
+    def sums_of_rows(x, g, sums, channels, plane, row, down, across, first, last, k0, k1, d0, d1, like):
         """Add the share of some rows of as many outputs of one group as ``like`` holds vectors: ``sums`` (place, output)."""
         lanes = lane_count(dtype)
         vector, step = lanes * size, down * across * size
@@ -93,40 +84,40 @@ def _functions(dtype: Any, size: int) -> tuple[Any, Any]:
             for k in range(k0):
                 for m in range(k1):
                     total = load_each(sums, vector, like)
-                    for i in range(max(first, top - k * d0), min(last, height + top - k * d0)):
-                        start = x + ((c * height + i + k * d0 - top) * width + m * d1 - left) * size
-                        row = g + i * across * size
-                        for j in range(0, across, lanes):
-                            offset = j + m * d1 - left
-                            kept = span(max(-offset, 0), min(width - offset, across - j), dtype)
-                            values = load_where(start + j * size, kept, dtype)
-                            total = add_products(total, values, row + j * size, step, kept)
+                    start = x + (c * plane + k * d0 * row + m * d1) * size
+                    for j in range(0, across, lanes):
+                        kept = span(0, across - j, dtype)
+                        for i in range(first, last):
+                            values = load_where(start + (i * row + j) * size, kept, dtype)
+                            total = add_products(total, values, g + (i * across + j) * size, step, kept)
                     store_each(sums, vector, everything, total)
                     sums += len(like) * vector
 
     @compiled
     def weight_gradient(
-        x, g, w, sums, batch, channels, height, width, outputs, down, across, groups, rows, k0, k1, d0, d1, top, left
-    ):  # fmt: skip
-        lanes = lane_count(dtype)
+        x, g, w, padded, sums, batch, channels, height, width, outputs, down, across, groups, lot, k0, k1, d0, d1, top, left
+    ):
+        """The gradient of conv2d for its kernels, ``lot`` rows of the cotangent at a time; ``sums`` (output, place) are vectors."""
         few, out = channels // groups, outputs // groups
-        depth, vector = few * k0 * k1, lanes * size
+        depth, vector = few * k0 * k1, lane_count(dtype) * size
+        rows, row = down + (k0 - 1) * d0, across + (k1 - 1) * d1
         zero = zeros(dtype)
         one, many = (zero,), (zero, zero, zero, zero, zero, zero, zero, zero)
         for k in range(outputs * depth):
             store(sums + k * vector, zero)
         whole = out // TOGETHER * TOGETHER
         for b in range(batch):
-            for first in range(0, down, rows):
-                last = min(first + rows, down)
-                for k in range(groups):
-                    image = x + (b * channels + k * few) * height * width * size
+            for k in range(groups):
+                image = x + (b * channels + k * few) * height * width * size
+                pad_planes(image, few, height, width, top, left, rows, row, padded, dtype, size)
+                for first in range(0, down, lot):
+                    steps = (few, rows * row, row, down, across, first, min(first + lot, down), k0, k1, d0, d1)
                     for o in range(0, whole, TOGETHER):
-                        source, part = g + (b * outputs + k * out + o) * down * across * size, sums + (k * out + o) * depth * vector
-                        sums_of_rows(image, source, part, few, height, width, down, across, first, last, k0, k1, d0, d1, top, left, many)
+                        source = g + (b * outputs + k * out + o) * down * across * size
+                        sums_of_rows(padded, source, sums + (k * out + o) * depth * vector, *steps, many)
                     for o in range(whole, out):
-                        source, part = g + (b * outputs + k * out + o) * down * across * size, sums + (k * out + o) * depth * vector
-                        sums_of_rows(image, source, part, few, height, width, down, across, first, last, k0, k1, d0, d1, top, left, one)
+                        source = g + (b * outputs + k * out + o) * down * across * size
+                        sums_of_rows(padded, source, sums + (k * out + o) * depth * vector, *steps, one)
         target = array(w, dtype)
         for k in range(groups):
             for o in range(out):
