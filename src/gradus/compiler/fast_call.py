@@ -25,14 +25,15 @@ def fast_call(specialisation: Any, lock: Any, miss: Any) -> Callable[..., Any] |
     writer.scope |= {"lock": lock, "MISS": miss}
     count = len(specialisation.signature)
     checks = "\n            or ".join(writer.conditions()) or "False"
-    names = ", ".join(f"x{k}" for k in range(count))
+    names = ", ".join([*(f"x{k}=MISS" for k in range(count)), "*more"])
     values = "\n".join(f"        v{k} = x{k}.value" for k in range(count)) or "        pass"
     text = f"""
 def call({names}):
     try:
 {values}
         if (
-            {checks}
+            more
+            or {checks}
         ):
             return MISS
     except (AttributeError, KeyError, IndexError, ValueError):

@@ -356,7 +356,7 @@ class _Row:
     """The lines that run once a row, and the names they define."""
 
     def __init__(self, writer: _Writer) -> None:
-        self.writer, self.lines, self.names = writer, [], {}
+        self.writer = writer
         self.lines: list[str] = []
         self.names: dict[Any, str] = {}
 

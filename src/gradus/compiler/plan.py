@@ -161,16 +161,16 @@ def _updates_in_place(
     outputs = {places[v].root for v in graph.outputs}
     claimed: set[Value] = set()
     for state, value in graph.updates:
-        unit = home.get(value)
+        computed = home.get(value)
         fits = (
-            unit is not None
-            and unit.group is not None
-            and unit.group.extents[value] == FULL
+            computed is not None
+            and computed.group is not None
+            and computed.group.extents[value] == FULL
             and places[state].strides == places[value].strides
             and value not in claimed
             and value not in outputs
             and state not in outputs
-            and _reads_same_place(unit, state)
+            and _reads_same_place(computed, state)
         )
         if fits:
             memory[value] = state

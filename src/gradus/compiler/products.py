@@ -71,11 +71,18 @@ def product(call: Call, places: Mapping[Value, Layout]) -> Product | None:
     loops = refined(accesses, size)
     if loops is None or len(loops[0]) > 2:
         return None
-    counts, steps = loops[0], loops[1]
-    padding = 2 - len(counts)
+    outer, inner = ([1, 1, *loops[0]][-2:], [[0, 0, *row][-2:] for row in loops[1]])
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    counts, steps = [*(1,) * padding, *counts], [[*(0,) * padding, *row] for row in steps]
-    whole = Product(LETTERS[a.dtype], m, n, k, (first[0], second[0]), (first[1], second[1], n), tuple(counts), tuple(map(tuple, steps)))
+    whole = Product(
+        LETTERS[a.dtype],
+        m,
+        n,
+        k,
+        (first[0], second[0]),
+        (first[1], second[1], n),
+        (outer[0], outer[1]),
+        tuple([(i, j) for i, j in inner]),
+    )
     return in_pieces(whole) if size == 1 else whole
 
 

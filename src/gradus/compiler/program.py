@@ -257,10 +257,10 @@ class FlatFunction(FlatText):
         """The text."""
         graph = self.program.graph
         inputs = [f"x{k}" for k in range(len(graph.inputs))]
-        self.bind("objects", memoryview(self.program.object_ids))
-        self.bind("numbers", memoryview(self.program.table).cast("B").cast("d"))
-        self.bind("integers", memoryview(self.program.table))
-        self.bind("header", memoryview(self.program.header))
+        self.bind("objects", self.program.object_ids.data)
+        self.bind("numbers", self.program.table.data.cast("B").cast("d"))
+        self.bind("integers", self.program.table.data)
+        self.bind("header", self.program.header.data)
         self.bind("run", self.program.call)
         self.bind("failed", self.program.failed)
         for k, name in enumerate(inputs):

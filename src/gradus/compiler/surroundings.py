@@ -279,7 +279,7 @@ class Surroundings:
         for base in cls.__mro__:
             for name, item in () if _is_library(base) else vars(base).items():
                 item = item.fget if isinstance(item, property) else getattr(item, "__func__", item)
-                if isinstance(item, types.FunctionType) and (name in self.names or name == "forward" or name.startswith("__")):
+                if isinstance(item, types.FunctionType) and (name in self.names or (name in silent) is made or name == "forward"):
                     self._visit(f"{cls.__name__}.{name}", item)
 
 

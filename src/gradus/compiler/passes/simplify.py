@@ -54,7 +54,7 @@ def _no_cast(world: Rewriting, call: Call, args: list[Any]) -> Value | None:
 
 def _no_move(world: Rewriting, call: Call, args: list[Any]) -> Value | None:
     """A view of the same shape in the same order."""
-    name, x = call.record.name, args[0] if args else None
+    name, x = call.record.name, args[0] if args else call.output
     if name in ("reshape", "broadcast_to") and x.shape == call.output.shape:
         return x
     if name == "permute_dims" and call.params["axes"] == tuple(range(x.ndim)):
