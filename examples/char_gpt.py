@@ -2,12 +2,13 @@
 
 Run it with ``python examples/char_gpt.py [folder]``; 2,000 steps take a few minutes, end at a validation loss of about 1.8 (a network
 that has learnt nothing has log 65 = 4.2), and write text that looks like verse from a distance. ``--short`` makes a few steps with a
-smaller network. The text is looked for in ``$GRADUS_DATA/shakespeare/input.txt``; ``--text`` names any other file.
+smaller network, ``--eager`` runs op by op. The text is that of ``--text``, or of ``$GRADUS_DATA/shakespeare/input.txt``.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import sys
 import time
@@ -19,6 +20,7 @@ import numpy as np
 import gradus
 import gradus.nn.functional as F
 from gradus import nn
+from gradus.compiler.tiers import kernels_installed
 from gradus.data.download import data_folder
 
 SOURCE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -108,11 +110,11 @@ def batches(data: np.ndarray, batch: int, context: int, random: np.random.Genera
     return gradus.tensor(data[starts]), gradus.tensor(data[starts + 1])
 
 
-def estimate(model: GPT, data: np.ndarray, count: int, batch: int) -> float:
+def estimate(measure: Callable[..., gradus.Tensor], data: np.ndarray, count: int, batch: int, context: int) -> float:
     """The mean loss over some pieces of text, always the same ones."""
     random = np.random.default_rng(0)
     with gradus.no_grad():
-        return float(np.mean([loss_of(model, *batches(data, batch, model.context, random)).item() for _ in range(count)]))
+        return float(np.mean([measure(*batches(data, batch, context, random)).item() for _ in range(count)]))
 
 
 def write(model: GPT, start: list[int], length: int, random: np.random.Generator, temperature: float = 0.8) -> list[int]:
@@ -137,14 +139,12 @@ def draw(train: list[float], valid: list[tuple[int, float]], path: Path) -> None
     axes.plot(range(1, len(train) + 1), train, color="0.7", linewidth=0.7, label="training, each batch")
     axes.plot(*zip(*valid), color="#d55e00", marker="o", markersize=4, label=f"validation, at last {valid[-1][1]:.2f}")
     axes.set(xlabel="step", ylabel="loss (nats a character)", title="A small GPT reads Shakespeare")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=144)
 
 
 def main(options: argparse.Namespace) -> float:
-    file = options.text or Path(data_folder()) / "shakespeare" / "input.txt"
-    if not file.exists():
+    if not (file := options.text or Path(data_folder()) / "shakespeare" / "input.txt").exists():
         sys.exit(f"There is no text in {file}. Put one there, such as {SOURCE}, or name one with --text.")
     text = file.read_text(encoding="utf-8")
     letters = sorted(set(text))
@@ -157,16 +157,15 @@ def main(options: argparse.Namespace) -> float:
     total = options.iterations or (60 if options.short else 2000)
     model = GPT(len(letters), layers, width, heads, context)
     print(f"{len(text):,} characters, {len(letters)} different; {sum(p.numel() for p in model.parameters()):,} parameters")
-    matrices = [p for p in model.parameters() if p.ndim == 2]
-    others = [p for p in model.parameters() if p.ndim != 2]
-    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
-    optimizer = gradus.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.99))
-    step = training_step(model, optimizer)
+    matrices, others = ([p for p in model.parameters() if (p.ndim == 2) is flat] for flat in (True, False))
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": others}]
+    optimizer = gradus.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.99), weight_decay=0.0)
+    step, measure = training_step(model, optimizer), functools.partial(loss_of, model)
+    if kernels_installed() and not options.eager:
+        step, measure = gradus.compile(step), gradus.compile(measure)
 
-    losses: list[float] = []
-    found = [(0, estimate(model, valid, 20, batch))]
+    losses, seconds, found = [], 0.0, [(0, estimate(measure, valid, 20, batch, context))]
     print(f"step {0:5d}  validation loss {found[0][1]:.3f}")
-    seconds = 0.0
     for done in range(1, total + 1):
         for group in optimizer.param_groups:
             group["lr"] = rate(done - 1, total, options.lr)
@@ -174,7 +173,7 @@ def main(options: argparse.Namespace) -> float:
         losses.append(step(*batches(train, batch, context, random)).item())
         seconds += time.perf_counter() - began
         if done % max(total // 10, 1) == 0 or done == total:
-            found.append((done, estimate(model, valid, 200 if done == total else 20, batch)))
+            found.append((done, estimate(measure, valid, 200 if done == total else 20, batch, context)))
             mean = np.mean(losses[-max(total // 10, 1) :])
             left = seconds / done * (total - done)
             print(f"step {done:5d}  training loss {mean:.3f}  validation loss {found[-1][1]:.3f}  {left:4.0f} s left", flush=True)
@@ -196,4 +195,5 @@ if __name__ == "__main__":
     parser.add_argument("--lr", type=float, default=2e-3, help="top learning rate")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--short", action="store_true", help="a small network, a few steps")
+    parser.add_argument("--eager", action="store_true", help="op by op, also where Numba is installed")
     main(parser.parse_args())

@@ -1,6 +1,7 @@
 """Handwritten digits from the first import to the last picture: find a learning rate, train, look at the mistakes, keep the network.
 
-Run it with ``python examples/digits.py [folder]``; it takes a few seconds and writes to ``runs/example`` when no folder is named.
+Run it with ``python examples/digits.py [folder] [--eager]``; it takes a few seconds and writes to ``runs/example`` when no folder is
+named. Steps are compiled where Numba is installed; ``--eager`` runs them op by op.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ class Weights(Callback):
         learner.row["distance"] = sum(moved) ** 0.5
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, compile: bool | None) -> None:
     gradus.manual_seed(0)
     x_train, y_train, x_test, y_test = digits()
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.4), nn.Linear(128, 10))
     print(model.summary((1, 8, 8)))
 
-    learner = Learner(model, nn.CrossEntropyLoss(label_smoothing=0.1), "adamw", normalizer=Normalizer(), callbacks=[Weights()])
+    loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+    learner = Learner(model, loss, "adamw", normalizer=Normalizer(), callbacks=[Weights()], compile=compile)
     rates = learner.lr_find(x_train, y_train)
     print(rates)
     learner.lr = rates.suggestion
@@ -50,4 +52,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/example"))
+    words = [word for word in sys.argv[1:] if word != "--eager"]
+    main(Path(words[0] if words else "runs/example"), False if "--eager" in sys.argv else None)

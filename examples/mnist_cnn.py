@@ -1,7 +1,8 @@
 """A convolutional network reads handwritten digits: 99 in 100 after one pass over MNIST, which takes about half a minute.
 
-Run it with ``python examples/mnist_cnn.py [folder] [--short]``; it writes to ``runs/mnist-cnn`` when no folder is named. MNIST (12 MB)
-is downloaded once, or found in ``$GRADUS_DATA``. ``--short`` takes a fifth of the images. Pictures need matplotlib.
+Run it with ``python examples/mnist_cnn.py [folder] [--short] [--eager]``; it writes to ``runs/mnist-cnn`` when no folder is named. MNIST
+(12 MB) is downloaded once, or found in ``$GRADUS_DATA``. ``--short`` takes a fifth of the images. Pictures need matplotlib. Steps are
+compiled where Numba is installed; ``--eager`` runs them op by op.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def draw_filters(weight: np.ndarray, path: Path) -> None:
     figure.savefig(path, dpi=144)
 
 
-def main(folder: Path, short: bool) -> None:
+def main(folder: Path, short: bool, compile: bool | None) -> None:
     gradus.manual_seed(0)
     x_train, y_train, x_test, y_test = mnist()
     if short:
@@ -60,7 +61,7 @@ def main(folder: Path, short: bool) -> None:
     model = network()
     print(model.summary((1, 28, 28)))
 
-    learner = Learner(model, nn.CrossEntropyLoss(), "adamw", lr=3e-3, normalizer=Normalizer())
+    learner = Learner(model, nn.CrossEntropyLoss(), "adamw", lr=3e-3, normalizer=Normalizer(), compile=compile)
     history = learner.fit(x_train, y_train, epochs=2 if short else 1, batch_size=64 if short else 128, schedule="one-cycle")
     learner.save(folder)
     truth, probabilities = y_test.numpy(), learner.predict_proba(x_test)
@@ -75,5 +76,5 @@ def main(folder: Path, short: bool) -> None:
 
 
 if __name__ == "__main__":
-    words = [word for word in sys.argv[1:] if word != "--short"]
-    main(Path(words[0] if words else "runs/mnist-cnn"), "--short" in sys.argv)
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    main(Path(words[0] if words else "runs/mnist-cnn"), "--short" in sys.argv, False if "--eager" in sys.argv else None)

@@ -18,6 +18,8 @@ pytest.importorskip("typer")
 import gradus
 from gradus.cli import main
 from gradus.cli import training as training_module
+from gradus.compiler import tiers
+from gradus.compiler.tiers import kernels_installed
 from gradus.data import digits
 from gradus.errors import DataError, MissingExtraError, missing_extra
 from gradus.nn import Conv2d
@@ -110,13 +112,44 @@ def test_options_arrive(optimizer: str, capsys: pytest.CaptureFixture[str]) -> N
         "optimizer": optimizer,
         "seed": 0,
     }
-    assert config["options"] == {"dataset": "digits", "model": "mlp", **expected}
+    assert config["options"] == {"dataset": "digits", "model": "mlp", "compile": kernels_installed(), **expected}
     assert config["gradus"] == gradus.__version__
     learner = load_run("run")
     assert [tuple(p.shape) for p in learner.model.parameters() if p.ndim == 2] == [(24, 64), (12, 24), (8, 12), (10, 8)]
     assert learner.history["lr"] == [0.02, 0.02, 0.02]
     assert learner.step == 3 * -(-1293 // 50)
     assert "label smoothing" not in capsys.readouterr().out
+
+
+def test_compiled_or_not_it_is_said_and_written_down(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("numba")
+    curves = []
+    for words, line, written in (
+        ([], "compiled (Numba kernels)", True),
+        (["--compile"], "compiled (Numba kernels)", True),
+        (["--no-compile"], "running eagerly (--compile is faster)", False),
+    ):
+        assert call("train", "--epochs", "3", "--out", "run", "--overwrite", *words) == 0
+        assert capsys.readouterr().out.splitlines().count(line) == 1
+        assert json.loads(Path("run/config.json").read_text())["options"]["compile"] is written
+        curves.append(load_run("run").history["val_loss"])
+    assert curves[0] == curves[1]
+    assert curves[0] == pytest.approx(curves[2], rel=1e-3)
+
+
+def test_without_numba_it_runs_eagerly_and_says_what_would_be_faster(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiers, "installed", lambda package: package not in tiers.NEEDED)
+    monkeypatch.setattr(tiers.Notice, "given", True)
+    install = 'pip install "gradus-dl[fast]"'
+    assert call("train", "--epochs", "1", "--out", "a") == 0
+    assert f"running eagerly: {install} makes it about 3 times faster" in capsys.readouterr().out.splitlines()
+    assert json.loads(Path("a/config.json").read_text())["options"]["compile"] is False
+    assert call("train", "--epochs", "1", "--out", "b", "--compile") == 0
+    assert f"compiled (NumPy alone: {install} makes kernels)" in capsys.readouterr().out.splitlines()
+    assert call("info") == 0
+    assert f"gradus.compile NumPy alone; {install} makes kernels" in capsys.readouterr().out
 
 
 def test_the_convolutional_model() -> None:

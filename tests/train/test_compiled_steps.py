@@ -505,7 +505,6 @@ def test_without_numba_none_is_eager_and_true_runs_on_numpy(images, monkeypatch)
     from gradus.compiler import tiers
 
     monkeypatch.setattr(tiers, "installed", lambda package: package not in tiers.NEEDED)
-    monkeypatch.setattr("gradus.train.compiled_steps.installed", lambda package: package not in tiers.NEEDED)
     monkeypatch.setattr(tiers.Notice, "given", True)
     assert learner_of(None).compiled is None
     _, compiled, a, b = both(images, callbacks=lambda: [ClipGradients(1.0)])

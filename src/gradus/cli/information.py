@@ -14,7 +14,7 @@ import numpy as np
 import gradus
 from gradus import blas
 from gradus.compiler.native import cache_folder
-from gradus.train.compiled_steps import kernels_installed
+from gradus.compiler.tiers import kernels_installed
 
 # extra: {module to look for: distribution that brings it}
 EXTRAS = {

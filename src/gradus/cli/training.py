@@ -13,13 +13,13 @@ import numpy as np
 import gradus
 from gradus import data
 from gradus.cli.run_folder import open_folder, write_config
+from gradus.compiler.tiers import kernels_installed
 from gradus.data import Normalizer
 from gradus.errors import MissingExtraError, NonFiniteError, UsageError
 from gradus.nn import CrossEntropyLoss
 from gradus.random import manual_seed
 from gradus.tensors import Tensor
 from gradus.train import Callback, Learner, build_model
-from gradus.train.compiled_steps import kernels_installed
 from gradus.train.history import History
 from gradus.train.progress import duration
 from gradus.viz import confusion_matrix, draw_confusion, draw_curves, draw_mistakes

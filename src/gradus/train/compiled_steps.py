@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from gradus.compiler.compiled import compile as compile_function
-from gradus.compiler.tiers import NEEDED, installed
 from gradus.errors import AliasError, NonFiniteError, TraceError
 from gradus.nn import Module
 from gradus.tensors import Tensor
@@ -31,13 +30,8 @@ if TYPE_CHECKING:
 SHAPES = 8  # batches of so many different shapes are compiled; further ones run eagerly
 
 
-def kernels_installed() -> bool:
-    """Whether the extra "fast" is there, so that compiled functions run kernels made by Numba."""
-    return all(installed(package) for package in NEEDED)
-
-
 class Inside:
-    """``inside_step`` without the callback around it, which a compiled function need not watch: a log of its own may grow with each step."""
+    """``inside_step`` without the callback around it, which a compiled function need not watch: a log in it may grow with each step."""
 
     def __init__(self, callback: Any) -> None:
         self.callback = callback

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradus.autograd import no_grad
+from gradus.compiler.tiers import kernels_installed
 from gradus.data import LabelEncoder, Normalizer
 from gradus.errors import DataError, ShapeError, UsageError
 from gradus.nn import LoadReport, Module
@@ -32,7 +33,7 @@ from gradus.train.callbacks import (
     NonFiniteGuard,
     Schedule,
 )
-from gradus.train.compiled_steps import CompiledSteps, kernels_installed
+from gradus.train.compiled_steps import CompiledSteps
 from gradus.train.feed import Feed, is_loader
 from gradus.train.history import History, Metrics, Recorder
 from gradus.train.losses import resolve_loss
