@@ -25,6 +25,9 @@ def explain(record: Primitive, values: Any, params: Any, error: Exception) -> Ex
     """The typed error for a forward function that raised."""
     if isinstance(error, GradusError):
         return error
+    strays = [value for value in values if hasattr(type(value), "strayed")]
+    if strays:
+        return strays[0].strayed()
     names = itertools.chain((name.lstrip("*") for name in record.inputs), itertools.repeat(record.inputs[-1].lstrip("*")))
     got = ", ".join(f"{name} {describe(value)}" for name, value in zip(names, values, strict=False))
     shapes = [tuple(v.shape) for v in values if hasattr(v, "shape")]

@@ -212,6 +212,8 @@ def _own(y: Any, args: tuple[Any, ...]) -> Any:
         isinstance(arg, Tensor) and type(arg.value) is np.ndarray and np.may_share_memory(y.value, arg.value) for arg in args
     ):
         return wrap(np.array(y.value))
+    if MODE.world is not None and MODE.world.has_memory:
+        return wrap(MODE.world.past(y.value))
     return wrap(y.value)
 
 

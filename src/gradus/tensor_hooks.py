@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradus.errors import GradError
+from gradus.mode import MODE
 from gradus.tensors import Tensor, wrap
 from gradus.versions import tick
 
@@ -58,6 +59,8 @@ def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None], key: 
             fix="x.requires_grad_()",
             code="E21",
         )
+    if MODE.world is not None:
+        MODE.world.touch(tensor)
     holder: Any = tensor.node or tensor
     name = "hooks" if tensor.node is not None else "_hooks"
     if getattr(holder, name) is None:

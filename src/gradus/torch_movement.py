@@ -59,6 +59,8 @@ def _apart(result: Any) -> Any:
     """A fresh result with memory of its own, where NumPy gives a view and PyTorch a copy."""
     if isinstance(result, Tensor) and type(result.value) is np.ndarray and result.value.base is not None:
         result.value, result._base = np.array(result.value, order="C"), None
+    elif isinstance(result, Tensor) and MODE.world is not None and MODE.world.has_memory:
+        result.value, result._base = MODE.world.past(result.value), None
     return result
 
 

@@ -247,8 +247,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     >>> tensor([[1, 2.5]])
     tensor([[1.0000, 2.5000]])
     """
-    made = wrap(as_array(data, dtype))
-    return made.requires_grad_() if requires_grad else made
+    return Tensor(data, requires_grad, dtype)
 
 
 @function

@@ -166,7 +166,13 @@ LAYERS: dict[str, Any] = {
     "batch norm of images": (lambda: nn.BatchNorm2d(3), 2, 3, 4, 4),
     "layer norm": (lambda: nn.LayerNorm(4), 5, 4),
     "group norm": (lambda: nn.GroupNorm(2, 4), 2, 4, 3, 3),
-    "convolution": (lambda: nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3)), 2, 1, 4, 4),
+    "convolution": (
+        lambda: nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3)),
+        2,
+        1,
+        4,
+        4,
+    ),
     "average pool": (lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.AvgPool2d(2)), 2, 1, 6, 6),
     "lstm": (lambda: nn.LSTM(4, 3, batch_first=True), 2, 3, 4),
     "gru": (lambda: nn.GRU(4, 3, batch_first=True), 2, 3, 4),
@@ -183,7 +189,11 @@ def test_layer(same, name: str) -> None:
 
 def test_twenty_steps_draw_the_random_numbers_of_eager_mode(same) -> None:
     def build() -> Any:
-        return lambda x: F.dropout(x, 0.5) + gradus.rand(3, 4) + gradus.randn(3, 4), lambda k: (batch(k, 3, 4),), lambda: gradus.default_generator().counter
+        return (
+            lambda x: F.dropout(x, 0.5) + gradus.rand(3, 4) + gradus.randn(3, 4),
+            lambda k: (batch(k, 3, 4),),
+            lambda: gradus.default_generator().counter,
+        )
 
     same(build, calls=20)
 
@@ -203,7 +213,9 @@ def test_attention(same) -> None:
         y.square().sum().backward()
         return y
 
-    same(step_of(lambda: nn.MultiheadAttention(4, 2, batch_first=True), use, lambda k: (batch(k, 2, 3, 4),), state_of), rtol=1e-4, atol=1e-5)
+    same(
+        step_of(lambda: nn.MultiheadAttention(4, 2, batch_first=True), use, lambda k: (batch(k, 2, 3, 4),), state_of), rtol=1e-4, atol=1e-5
+    )
 
 
 def cube(x: Any) -> Any:
@@ -381,7 +393,7 @@ def test_arguments_of_every_form(same) -> None:
         return (
             lambda x: f((x, [x + 1.0]), {"w": x * 2.0}, scale=0.5, mode="all"),
             lambda k: (batch(k, 3),),
-            lambda: [],
+            list,
         )
 
     same(build)
@@ -410,7 +422,7 @@ def test_the_gradient_of_an_argument(same) -> None:
     def arguments(k: int) -> Any:
         return (batch(k, 3).requires_grad_(),)
 
-    same(lambda: (f, arguments, lambda: []))
+    same(lambda: (f, arguments, list))
     compiled = gradus.compile(f)
     for k in range(3):
         (x,) = arguments(k)

@@ -222,7 +222,7 @@ class Graph:
 
         def argument(arg: Any) -> Any:
             if isinstance(arg, Value):
-                return arrays[arg] if arg in arrays else arg.array
+                return arrays.get(arg, arg.array)
             return arg.evaluate(numbers) if isinstance(arg, Number) else arg
 
         for call in self.calls:

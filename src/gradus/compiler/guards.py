@@ -1,6 +1,7 @@
 """Guards: Python values that a program relies on, and whether they are still what they were when it was traced.
 
-Numbers, texts and flags are compared by value, everything else by identity. :mod:`gradus.compiler.surroundings` finds what there is to guard.
+Numbers, texts and flags are compared by value, everything else by identity. What there is to guard finds
+:mod:`gradus.compiler.surroundings`.
 """
 
 from __future__ import annotations

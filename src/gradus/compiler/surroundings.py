@@ -29,6 +29,10 @@ from gradus.tensors import Tensor
 DICE = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 LIBRARIES = {"gradus", "numpy", "builtins", *sys.stdlib_module_names} - {"__main__", "types"}
 
+# Methods that Python calls, but not where a step uses an object that exists already.
+MAKING = frozenset({"__init__", "__post_init__", "__new__"})
+SHOWING = frozenset({"__repr__", "__str__", "__eq__", "__ne__", "__hash__", "__del__", "__getstate__", "__setstate__", "__reduce__"})
+
 
 class Remembered(NamedTuple):
     """An optimiser's options and state before the trace, whose tensors a trace must neither make nor replace."""
@@ -250,7 +254,7 @@ class Surroundings:
         if not _is_library(cls):
             for base in cls.__mro__:
                 self._named(text, cls, {} if _is_library(base) else vars(base))
-            self._methods(cls)
+            self._methods(cls, unused=SHOWING)
 
     def _object(self, text: str, value: Any) -> None:
         """A user's object: the attributes that some reachable code names, of its own or of its class, and its methods."""
@@ -274,12 +278,13 @@ class Surroundings:
                 item = getattr(owner, name)
             self._add(f"{text}.{name}", Place("attribute", owner, name), item)
 
-    def _methods(self, cls: type) -> None:
-        """The methods of a user's class that reachable code names, or Python itself, such as ``__call__``."""
+    def _methods(self, cls: type, unused: frozenset[str] = MAKING | SHOWING) -> None:
+        """The methods of a user's class that reachable code names, or that Python calls, such as ``__call__``."""
         for base in cls.__mro__:
             for name, item in () if _is_library(base) else vars(base).items():
                 item = item.fget if isinstance(item, property) else getattr(item, "__func__", item)
-                if isinstance(item, types.FunctionType) and (name in self.names or (name in silent) is made or name == "forward"):
+                named = name in self.names or (name.startswith("__") and name not in unused) or name == "forward"
+                if isinstance(item, types.FunctionType) and named:
                     self._visit(f"{cls.__name__}.{name}", item)
 
 

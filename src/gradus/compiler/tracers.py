@@ -1,8 +1,8 @@
 """What stands for arrays and Python numbers during a trace.
 
 A :class:`Tracer` is a *cell*: it stands for memory, and its ``node`` is the value that lies there now. Tensors of the same memory share a
-cell (``p`` and ``p.data``), a view knows the cell that it looks into and is read again after a write, and saved values of the tape are found
-to be overwritten as in eager mode. The graph itself knows values only, each computed once.
+cell (``p`` and ``p.data``), a view knows the cell that it looks into and is read again after a write, and saved values of the tape are
+found to be overwritten as in eager mode. The graph itself knows values only, each computed once.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Tracer(Operators):
             f"a tensor from inside a compiled function was {how}",
             got="a tensor that is neither returned nor a parameter, buffer or .grad",
             wanted="tensors that are returned",
-            why="while a function is traced its tensors hold no numbers; this one was stored in an attribute, a list, a closure or a global",
+            why="while a function is traced its tensors hold no numbers; this one was stored in an attribute, list or global",
             fix="return it from the compiled function, and store it outside",
             where=where,
             code="E42",

@@ -108,7 +108,8 @@ class Generator:
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         dtype = get_default_dtype() if dtype is None else dtype
         start = self._advance(math.prod(shape) * (2 if np.dtype(dtype) == np.float64 else 1))
-        return random_uniform(start, seed=self.seed, stream=self.stream, shape=shape, dtype=dtype)
+        seed, stream = read_number(vars(self), "seed"), read_number(vars(self), "stream")
+        return random_uniform(start, seed=seed, stream=stream, shape=shape, dtype=dtype)
 
     def normal(self, shape: Any, dtype: Any = None) -> Any:
         """Standard normal numbers (Box and Muller 1958: two uniform numbers give two normal ones)."""

@@ -1,7 +1,7 @@
 """Expansion: a composite record becomes the ops its own forward function names, and operands meet in one dtype by explicit casts.
 
-``sigmoid``, ``softmax`` or ``var`` state their forward in the vocabulary of ops; run on tracers, it writes out its own definition. What cannot
-be written so (a sort, a convolution) stays one call. Afterwards every elementwise call has operands of one dtype.
+``sigmoid``, ``softmax`` or ``var`` state their forward in the vocabulary of ops; run on tracers, it writes out its own definition. What
+cannot be written so (a sort, a convolution) stays one call. Afterwards every elementwise call has operands of one dtype.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Rewriting(Trace):
 
 
 def rewrite(graph: Graph, step: Callable[[Rewriting, Call], Value]) -> Graph:
-    """A graph in which ``step`` has dealt with every call: it notes what it wants and returns the value that stands for the call's output."""
+    """A graph in which ``step`` has dealt with every call: it notes what it wants and returns what stands for the call's output."""
     world = Rewriting(graph)
     saved = MODE.grad_enabled, MODE.world
     MODE.set(False, world)
