@@ -134,11 +134,11 @@ def draw(train: list[float], valid: list[tuple[int, float]], path: Path) -> None
         from matplotlib.figure import Figure
     except ImportError:
         return
-    figure = Figure(figsize=(7, 4), layout="constrained", facecolor="white")
-    axes = figure.subplots()
+    axes = (figure := Figure(figsize=(7, 4), layout="constrained", facecolor="white")).subplots()
     axes.plot(range(1, len(train) + 1), train, color="0.7", linewidth=0.7, label="training, each batch")
     axes.plot(*zip(*valid), color="#d55e00", marker="o", markersize=4, label=f"validation, at last {valid[-1][1]:.2f}")
     axes.set(xlabel="step", ylabel="loss (nats a character)", title="A small GPT reads Shakespeare")
+    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=144)
 
