@@ -178,7 +178,7 @@ def _updates_in_place(
         else:
             copied.append((state, value))
     while True:
-        bad = _out_of_order(memory, home, readers, units)
+        bad = _out_of_order(memory, home, readers, {places[value].root for _, value in copied})
         if bad is None:
             return memory, copied
         copied.append((memory.pop(bad), bad))
@@ -191,9 +191,9 @@ def _reads_same_place(unit: Unit, state: Value) -> bool:
 
 
 def _out_of_order(
-    memory: Mapping[Value, Value], home: Mapping[Value, Unit], readers: Mapping[Value, set[Unit]], units: list[Unit]
+    memory: Mapping[Value, Value], home: Mapping[Value, Unit], readers: Mapping[Value, set[Unit]], late: set[Value]
 ) -> Value | None:
-    """An update whose unit cannot run after everything that needs the old state."""
+    """An update whose unit cannot run after everything that needs the old state; copies at the end read what lies in ``late``."""
     writers = {home[v] for v in memory}
     for v, state in memory.items():
         unit = home[v]
@@ -201,6 +201,8 @@ def _out_of_order(
             return v  # something that is no update needs a result of this unit, so it cannot wait until the end
         if any(reader in writers and reader is not unit for reader in readers.get(state, ())):
             return v  # another update needs the old state: a copy is the safe way
+        if state in late:
+            return v
     return None
 
 

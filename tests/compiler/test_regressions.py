@@ -1,0 +1,55 @@
+"""Programs that random testing found to go wrong once: compiled, they must do what eager mode does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradus
+
+Made = tuple[Callable[..., Any], list[Any], Callable[[int], list[Any]]]
+
+
+def drawn(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
+
+
+def a_copy_of_a_state_that_is_then_updated() -> Made:
+    """The copy at the end read what the update in place had written."""
+    p, q = gradus.tensor(drawn(4)), gradus.tensor(drawn(4, seed=1))
+
+    def step(x: Any) -> Any:
+        q.copy_(p)
+        p.add_(p.mean() + x)
+        return x * 2
+
+    return step, [p, q], lambda call: [gradus.tensor(drawn(4, seed=2 + call))]
+
+
+PROGRAMS = [a_copy_of_a_state_that_is_then_updated]
+
+
+def history(program: Callable[[], Made], wrap: Callable[[Any], Any]) -> list[np.ndarray]:
+    """What three calls give, and leave in the states."""
+    step, states, arguments = program()
+    run, found = wrap(step), []
+    for call in range(3):
+        result = run(*arguments(call))
+        results = result if isinstance(result, (list, tuple)) else [result]
+        grads = [t.grad for t in states if t.grad is not None]
+        found += [np.array(t.detach().numpy()) for t in (*results, *states, *grads)]
+    return found
+
+
+@pytest.mark.parametrize("tier", ["numpy", "native"])
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_as_eager_mode(program: Callable[[], Made], tier: str) -> None:
+    wanted = history(program, lambda step: step)
+    found = history(program, lambda step: gradus.compile(step, tier=tier))
+    assert len(found) == len(wanted)
+    for a, b in zip(found, wanted, strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7)
