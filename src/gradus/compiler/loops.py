@@ -61,12 +61,10 @@ class _Writer:
         self.numbers: list[tuple[Any, np.dtype[Any]]] = []
         self.scratch: list[tuple[int, np.dtype[Any]]] = []
         self.names: dict[Any, str] = {}
-        lengths = list(group.lengths)
-        if group.columns and len(lengths) == 1:
-            lengths = [1, *lengths]
-        self.nested = len(lengths) > 1
-        self.lengths = lengths
-        self.strides = {key: ([0, *s] if len(s) < len(lengths) else s) for key, s in group.strides.items()}
+        # A single row is a loop of its own, whose length is known at each run: then the text is the same for every length.
+        self.lengths = list(group.lengths)
+        self.nested = len(self.lengths) > 1
+        self.strides = group.strides
         self.level: dict[Value, int] = {}
         for call in group.calls:
             base = max((self.level.get(self._inner(arg), 0) for arg in call.inputs), default=0)
@@ -314,7 +312,7 @@ class _Writer:
         if extent == COLUMN:
             out = self._array(v, 0)
             neutral = {"sum": f"{t}(0)", "max": f"{t}(-inf)", "min": f"{t}(inf)"}[call.record.name]
-            before += [f"for c in range({self.lengths[-1]}):", f"    {out}[c] = {neutral}"]
+            before += [f"for c in range({self.lengths[-1] if self.nested else 'n'}):", f"    {out}[c] = {neutral}"]
             step = {"sum": "{0} + {1}", "max": "maximum({0}, {1})", "min": "minimum({0}, {1})"}[call.record.name]
             loop.lines.append(f"{out}[c] = {step.format(f'{out}[c]', term)}")
             return False
