@@ -676,3 +676,16 @@ def test_a_mask_from_outside_decides_about_shapes() -> None:
     f(ramp(3))
     with pytest.raises(TraceError, match="select by a mask"):
         f(ramp(3))
+
+
+def test_arguments_that_share_memory_when_one_is_written() -> None:
+    def f(x: Any, y: Any) -> Any:
+        x.mul_(2.0)
+        return x + y
+
+    compiled = gradus.compile(f)
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(ramp(3), ramp(3)).numpy(), 3 * ramp(3).numpy())
+    z = ramp(3)
+    with pytest.raises(AliasError, match="also reaches by way of another"):
+        compiled(z, z[:])

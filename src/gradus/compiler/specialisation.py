@@ -106,6 +106,9 @@ class Specialisation:
                 return f"argument {k} was a tensor that the function also reaches from outside"
         if self.memory and any(shares_any(leaf.value, self.memory) for leaf in leaves if isinstance(leaf, Tensor)) and not self.fixed:
             return "an argument lies in memory that the function writes to"
+        inputs = [leaves[k].value for k in self.taken] if self.traced.writes else []
+        if any(np.may_share_memory(x, y) for k, x in enumerate(inputs) for y in inputs[:k]):
+            return "arguments, of which one is written to, share memory"
         for k, grad in self.traced.arg_grads:
             if leaves[k]._grad is not grad:
                 return f"the grad of argument {k} is another tensor"
