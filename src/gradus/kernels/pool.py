@@ -63,26 +63,32 @@ def _functions(dtype: Any, size: int) -> tuple[Any, ...]:
         down, across, lanes = height // 2, width // 2, lane_count(dtype)
         if height % 2 or width % 2:
             clear(y, planes * height * width, dtype, size)
+        zero = zeros(dtype)
         for p in range(planes):
-            for i in range(down):
-                start = (p * height + 2 * i) * width
-                for j in range(0, across, lanes):
-                    a, b, c, d = two_by_two(x + (start + 2 * j) * size, width, j, dtype, size)
-                    t = load_where(g + ((p * down + i) * across + j) * size, span(0, across - j, dtype), dtype)
-                    zero = zeros(dtype)
+            for j in range(0, across, lanes):
+                kept = span(0, across - j, dtype)
+                first, second = span(0, 2 * (across - j), dtype), span(0, 2 * (across - j) - lanes, dtype)
+                source, place = x + (p * height * width + 2 * j) * size, y + (p * height * width + 2 * j) * size
+                cotangent = g + (p * down * across + j) * size
+                a, b, c, d = two_by_two(source, width, j, dtype, size)
+                for i in range(down):
+                    t = load_where(cotangent, kept, dtype)
                     # The lower row, or the right one of two, only if it is greater: the first of equals has it, and so has a NaN.
                     lower = less(largest(a, b), largest(c, d))
                     up, low = pick(lower, zero, t), pick(lower, t, zero)
                     right, right_below = less(a, b), less(c, d)
                     e, f = pick(right, zero, up), pick(right, up, zero)
                     q, r = pick(right_below, zero, low), pick(right_below, low, zero)
-                    first, second = span(0, 2 * (across - j), dtype), span(0, 2 * (across - j) - lanes, dtype)
-                    place = y + (start + 2 * j) * size
+                    # Before anything is written: where x and y lie a multiple of 4 KiB apart, as large arrays do, a processor would
+                    # take reading the next row for reading what the vector that reaches into it has just written, and wait.
+                    source += 2 * width * size if i + 1 < down else 0
+                    a, b, c, d = two_by_two(source, width, j, dtype, size)
                     store_where(place, first, woven_first(e, f))
                     store_where(place + lanes * size, second, woven_second(e, f))
-                    place += width * size
-                    store_where(place, first, woven_first(q, r))
-                    store_where(place + lanes * size, second, woven_second(q, r))
+                    store_where(place + width * size, first, woven_first(q, r))
+                    store_where(place + (width + lanes) * size, second, woven_second(q, r))
+                    place += 2 * width * size
+                    cotangent += across * size
         return 0
 
     @compiled
