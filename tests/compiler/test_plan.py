@@ -73,6 +73,21 @@ def test_adam_is_one_kernel_a_parameter_and_updates_in_place(batch) -> None:
     assert len(plan.memory) == 12 and plan.copied == []  # p, m and v of four parameters, each in its own memory
 
 
+def test_a_norm_of_the_gradients_leaves_the_updates_in_place(batch) -> None:
+    model = mlp()
+    optimizer = gradus.optim.Adam(model.parameters())
+
+    def step(x, y):
+        F.cross_entropy(model(x), y).backward()
+        squares = sum((p.grad * p.grad).sum() for p in model.parameters())
+        optimizer.step()
+        optimizer.zero_grad()
+        return squares.sqrt()
+
+    plan = plan_of(gradus.compile(step, tier="native"), *batch)
+    assert len(plan.memory) == 12 and plan.copied == []
+
+
 def test_what_only_the_backward_pass_needs_is_computed_there(batch) -> None:
     model = mlp()
     plan = plan_of(training(model, gradus.optim.SGD(model.parameters(), lr=0.1)), *batch)

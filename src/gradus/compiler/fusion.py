@@ -16,7 +16,7 @@ each, and an optimiser's update all become single loops, without a pattern for a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -257,13 +257,14 @@ def fuse(graph: Graph, places: Mapping[Value, Layout]) -> list[Unit]:
     home: dict[Value, Unit] = {}
     position = {call: k for k, call in enumerate(graph.calls)}
     stage = _latest_stages(graph, places)
+    updating = _only_for_updates(graph)
     units: list[Unit] = []
     for call in graph.calls:
         if is_view(call) and places[call.output].root is not call.output:
             continue
         unit = Unit([call], build([call], places) if is_fusible(call, places) else None, position[call], position[call])
         if unit.group is not None:
-            for others in _candidates(call, home, stage):
+            for others in _candidates(call, home, lambda other: (stage[other], other in updating)):
                 union = _union(others, unit, position)
                 if len(union) > LARGEST_GROUP or _cycle(others, unit, home):
                     continue
@@ -302,10 +303,25 @@ def _latest_stages(graph: Graph, places: Mapping[Value, Layout]) -> dict[Call, i
     return latest
 
 
-def _candidates(call: Call, home: Mapping[Value, Unit], stage: Mapping[Call, int]) -> Iterable[list[Unit]]:
-    """Sets of groups to try to join: all of its own stage that the call uses together, then each alone, the latest first."""
+def _only_for_updates(graph: Graph) -> set[Call]:
+    """Calls that serve nothing but new states. They stay by themselves, so that they can run last, in the memory of the states."""
+    others = {v.call for v in [*graph.outputs, *graph.effects] if v.call is not None}
+    for call in reversed(graph.calls):
+        if call in others:
+            others.update(v.call for v in call.inputs if v.call is not None)
+    # What is neither elementwise nor a reduction (a product, a view of one) stands between a loss and its updates, and belongs to neither.
+    for call in reversed(graph.calls):
+        if call.record.family not in ("elementwise", "reduction") or call.record.name in REDUCTIONS:
+            others.add(call)
+        if call in others:
+            others.update(v.call for v in call.inputs if v.call is not None)
+    return {call for call in graph.calls if call not in others}
+
+
+def _candidates(call: Call, home: Mapping[Value, Unit], kind: Callable[[Call], Any]) -> Iterable[list[Unit]]:
+    """Sets of groups to try to join: all of its own kind that the call uses together, then each alone, the latest first."""
     producers = {unit for arg in call.inputs for unit in [home.get(_root(arg))] if unit is not None and unit.group is not None}
-    producers = {unit for unit in producers if stage[unit.calls[-1]] == stage[call]}
+    producers = {unit for unit in producers if kind(unit.calls[-1]) == kind(call)}
     ordered = sorted(producers, key=lambda unit: -unit.last)
     if len(ordered) > 1:
         yield ordered
