@@ -178,7 +178,8 @@ def by_columns(name: str, s: Shape) -> Handmade:
 
 def conv2d(inputs: Any, output: Any, params: Any) -> Handmade | None:
     """For images and kernels."""
-    s = shape_of(*inputs, output, params)
+    x, w = inputs
+    s = shape_of(x, w, output, params)
     if s is None:
         return None
     if suits_tiles(s, 8):

@@ -19,8 +19,8 @@ from gradus.kernels.lanes import compiled
 from gradus.kernels.memory import dgemm, sgemm
 
 
-def _functions(dtype: Any, size: int, gemm: Any) -> tuple[Any, Any, Any]:
-    """Forward, input gradient and weight gradient in one precision."""
+def _forward(dtype: Any, size: int, gemm: Any) -> Any:
+    """Images and kernels to outputs."""
 
     @compiled
     def forward(
@@ -52,6 +52,12 @@ def _functions(dtype: Any, size: int, gemm: Any) -> tuple[Any, Any, Any]:
                         place = y + (b + i) * outputs * windows * size
                         copy_rows(products + i * windows * size, length, place, windows, outputs, windows, dtype, size)
         return 0
+
+    return forward
+
+
+def _input_gradient(dtype: Any, size: int, gemm: Any) -> Any:
+    """Cotangents and kernels to images."""
 
     @compiled
     def input_gradient(
@@ -85,6 +91,12 @@ def _functions(dtype: Any, size: int, gemm: Any) -> tuple[Any, Any, Any]:
                         place, image = columns + i * here * size, x + (b + i) * pixels * size
                         add_columns(place, length, channels, height, width, window, across, first, last, image, dtype, size)
         return 0
+
+    return input_gradient
+
+
+def _weight_gradient(dtype: Any, size: int, gemm: Any) -> Any:
+    """Images and cotangents to kernels."""
 
     @compiled
     def weight_gradient(
@@ -120,8 +132,12 @@ def _functions(dtype: Any, size: int, gemm: Any) -> tuple[Any, Any, Any]:
                 beta = 1.0
         return 0
 
-    return forward, input_gradient, weight_gradient
+    return weight_gradient
 
 
-forward_float32, input_gradient_float32, weight_gradient_float32 = _functions(float32, 4, sgemm)
-forward_float64, input_gradient_float64, weight_gradient_float64 = _functions(float64, 8, dgemm)
+forward_float32 = _forward(float32, 4, sgemm)
+input_gradient_float32 = _input_gradient(float32, 4, sgemm)
+weight_gradient_float32 = _weight_gradient(float32, 4, sgemm)
+forward_float64 = _forward(float64, 8, dgemm)
+input_gradient_float64 = _input_gradient(float64, 8, dgemm)
+weight_gradient_float64 = _weight_gradient(float64, 8, dgemm)

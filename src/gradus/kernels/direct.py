@@ -30,8 +30,8 @@ from gradus.kernels.table import array
 TOGETHER = 8  # outputs: sums in registers, enough of them to hide how long one addition takes
 
 
-def _functions(dtype: Any, size: int) -> tuple[Any, Any]:
-    """Forward (which is also the gradient for images) and weight gradient in one precision."""
+def _forward(dtype: Any, size: int) -> Any:
+    """Images to outputs, or cotangents to images."""
 
     @compiled
     def rows_of_outputs(x, w, y, channels, plane, row, down, across, k0, k1, d0, d1, channel_step, output_step, place_step, none):
@@ -73,6 +73,12 @@ def _functions(dtype: Any, size: int) -> tuple[Any, Any]:
                     weights = w + (g * out * few * places + o * output_step + start) * size
                     rows_of_outputs(padded, weights, y + (b * outputs + g * out + o) * down * across * size, *steps, one)
         return 0
+
+    return forward
+
+
+def _weight_gradient(dtype: Any, size: int) -> Any:
+    """Images and cotangents to kernels."""
 
     @compiled
     def sums_of_rows(x, g, sums, channels, plane, row, down, across, first, last, k0, k1, d0, d1, like):
@@ -127,8 +133,10 @@ def _functions(dtype: Any, size: int) -> tuple[Any, Any]:
                     target[(k * out + o) * depth + place] = lane_sum(load(sums + (start + place * together) * vector, dtype))
         return 0
 
-    return forward, weight_gradient
+    return weight_gradient
 
 
-forward_float32, weight_gradient_float32 = _functions(float32, 4)
-forward_float64, weight_gradient_float64 = _functions(float64, 8)
+forward_float32 = _forward(float32, 4)
+weight_gradient_float32 = _weight_gradient(float32, 4)
+forward_float64 = _forward(float64, 8)
+weight_gradient_float64 = _weight_gradient(float64, 8)

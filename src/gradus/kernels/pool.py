@@ -43,8 +43,8 @@ def two_by_two(address, width, j, dtype, size):
     return evens(a, b), odds(a, b), evens(c, d), odds(c, d)
 
 
-def _functions(dtype: Any, size: int) -> tuple[Any, ...]:
-    """All kernels in one precision."""
+def _largest_of_four(dtype: Any, size: int) -> tuple[Any, Any]:
+    """The largest of 2 x 2 values, and its gradient."""
 
     @compiled
     def largest_of_four(x, y, planes, height, width):
@@ -90,6 +90,12 @@ def _functions(dtype: Any, size: int) -> tuple[Any, ...]:
                     place += 2 * width * size
                     cotangent += across * size
         return 0
+
+    return largest_of_four, gradient_to_four
+
+
+def _largest_of_windows(dtype: Any, size: int) -> tuple[Any, Any]:
+    """The largest of any windows, and its gradient."""
 
     @compiled
     def largest_of_windows(x, y, planes, height, width, down, across, k0, k1, s0, s1, d0, d1, top, left):
@@ -141,6 +147,45 @@ def _functions(dtype: Any, size: int) -> tuple[Any, ...]:
                         target[chosen] += cotangent[(p * down + i) * across + j]
         return 0
 
+    return largest_of_windows, gradient_to_windows
+
+
+def _sums_of_four(dtype: Any, size: int) -> tuple[Any, Any]:
+    """Sums of 2 x 2 values, and their gradient."""
+
+    @compiled
+    def sum_of_four(x, y, planes, height, width):
+        down, across = height // 2, width // 2
+        for p in range(planes):
+            for i in range(down):
+                row = x + ((p * height + 2 * i) * width) * size
+                for j in range(0, across, lane_count(dtype)):
+                    a, b, c, d = two_by_two(row + 2 * j * size, width, j, dtype, size)
+                    store_where(y + ((p * down + i) * across + j) * size, span(0, across - j, dtype), (a + c) + (b + d))
+        return 0
+
+    @compiled
+    def spread_to_four(g, y, planes, height, width):
+        down, across, lanes = height // 2, width // 2, lane_count(dtype)
+        if height % 2 or width % 2:
+            clear(y, planes * height * width, dtype, size)
+        for p in range(planes):
+            for i in range(down):
+                for j in range(0, across, lanes):
+                    t = load_where(g + ((p * down + i) * across + j) * size, span(0, across - j, dtype), dtype)
+                    first, second = span(0, 2 * (across - j), dtype), span(0, 2 * (across - j) - lanes, dtype)
+                    for k in range(2):
+                        place = y + ((p * height + 2 * i + k) * width + 2 * j) * size
+                        store_where(place, first, woven_first(t, t))
+                        store_where(place + lanes * size, second, woven_second(t, t))
+        return 0
+
+    return sum_of_four, spread_to_four
+
+
+def _sums_of_windows(dtype: Any, size: int) -> tuple[Any, Any]:
+    """Sums of any windows, and their gradient."""
+
     @compiled
     def sum_of_windows(x, y, planes, height, width, down, across, k0, k1, s0, s1, top, left):
         source, target = array(x, dtype), array(y, dtype)
@@ -176,62 +221,14 @@ def _functions(dtype: Any, size: int) -> tuple[Any, ...]:
                                 target[start + j * s1] += cotangent[row + j]
         return 0
 
-    @compiled
-    def sum_of_four(x, y, planes, height, width):
-        down, across = height // 2, width // 2
-        for p in range(planes):
-            for i in range(down):
-                row = x + ((p * height + 2 * i) * width) * size
-                for j in range(0, across, lane_count(dtype)):
-                    a, b, c, d = two_by_two(row + 2 * j * size, width, j, dtype, size)
-                    store_where(y + ((p * down + i) * across + j) * size, span(0, across - j, dtype), (a + c) + (b + d))
-        return 0
-
-    @compiled
-    def spread_to_four(g, y, planes, height, width):
-        down, across, lanes = height // 2, width // 2, lane_count(dtype)
-        if height % 2 or width % 2:
-            clear(y, planes * height * width, dtype, size)
-        for p in range(planes):
-            for i in range(down):
-                for j in range(0, across, lanes):
-                    t = load_where(g + ((p * down + i) * across + j) * size, span(0, across - j, dtype), dtype)
-                    first, second = span(0, 2 * (across - j), dtype), span(0, 2 * (across - j) - lanes, dtype)
-                    for k in range(2):
-                        place = y + ((p * height + 2 * i + k) * width + 2 * j) * size
-                        store_where(place, first, woven_first(t, t))
-                        store_where(place + lanes * size, second, woven_second(t, t))
-        return 0
-
-    return (
-        largest_of_four,
-        gradient_to_four,
-        largest_of_windows,
-        gradient_to_windows,
-        sum_of_windows,
-        spread_to_windows,
-        sum_of_four,
-        spread_to_four,
-    )
+    return sum_of_windows, spread_to_windows
 
 
-(
-    largest_of_four_float32,
-    gradient_to_four_float32,
-    largest_of_windows_float32,
-    gradient_to_windows_float32,
-    sum_of_windows_float32,
-    spread_to_windows_float32,
-    sum_of_four_float32,
-    spread_to_four_float32,
-) = _functions(float32, 4)
-(
-    largest_of_four_float64,
-    gradient_to_four_float64,
-    largest_of_windows_float64,
-    gradient_to_windows_float64,
-    sum_of_windows_float64,
-    spread_to_windows_float64,
-    sum_of_four_float64,
-    spread_to_four_float64,
-) = _functions(float64, 8)
+largest_of_four_float32, gradient_to_four_float32 = _largest_of_four(float32, 4)
+largest_of_windows_float32, gradient_to_windows_float32 = _largest_of_windows(float32, 4)
+sum_of_four_float32, spread_to_four_float32 = _sums_of_four(float32, 4)
+sum_of_windows_float32, spread_to_windows_float32 = _sums_of_windows(float32, 4)
+largest_of_four_float64, gradient_to_four_float64 = _largest_of_four(float64, 8)
+largest_of_windows_float64, gradient_to_windows_float64 = _largest_of_windows(float64, 8)
+sum_of_four_float64, spread_to_four_float64 = _sums_of_four(float64, 8)
+sum_of_windows_float64, spread_to_windows_float64 = _sums_of_windows(float64, 8)
