@@ -122,10 +122,6 @@ def main(workload: str | None = None, threads: str = "1") -> None:
         print(f"copy within {level} ({size / 2**20:g} MiB): {speed / 1e9:.0f} GB/s read and written")
     if workload is None:
         return
-    import gradus
-
-    if not hasattr(gradus, "compile"):
-        raise SystemExit("gradus.compile does not exist yet")
     from engines import with_gradus
     from workloads import WORKLOADS
 

@@ -36,10 +36,13 @@ class LeftOutError(Exception):
 
 
 def environment(threads: int, caches: Path) -> dict[str, str]:
-    """One setting of threads for all libraries that could be inside, and empty places for what compilers keep on disk."""
+    """One setting of threads for all libraries that could be inside, and empty places for what compilers keep on disk.
+
+    What a shell forces upon OpenBLAS (a kernel for another processor, say) is left out: every library chooses as it does for its users.
+    """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")},
         **dict.fromkeys(names, str(threads)),
         "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
         "JAX_PLATFORMS": "cpu",

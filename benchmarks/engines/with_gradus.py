@@ -7,17 +7,14 @@ from typing import Any
 import numpy as np
 
 import gradus
-from engines import NotApplicableError, Unit, at_once
+from engines import Unit, at_once
 
 
 def set_threads(count: int) -> None:
-    if hasattr(gradus, "set_num_threads"):
-        gradus.set_num_threads(count)
+    gradus.set_num_threads(count)
 
 
 def compiled(f: Any, wanted: bool) -> Any:
-    if wanted and not hasattr(gradus, "compile"):
-        raise NotApplicableError("gradus.compile does not exist yet")
     return gradus.compile(f) if wanted else f
 
 
