@@ -1,7 +1,8 @@
 """Convolution and pooling kernels of compiled code: 10⁹ operations a second beside a plain matrix product and PyTorch's, taken in turns.
 
 Operations are those of the definition, so that ways that need fewer (Winograd's) show up as faster; pooling is given in GB/s read and
-written. Each line: least and median time of a call, its rate at the least time, PyTorch's with channels last, and the kernel.
+written. Each line: least and median processor time of a call (time in which other programs ran does not count, what they did to the
+caches does), its rate at the least time, PyTorch's with channels last, and the kernel. A call comes after another one's arrays.
 
     python benchmarks/convolution.py [SHAPE …] [--ways]      # --ways: every way that can compute a shape, not only the chosen one
 """
@@ -78,9 +79,9 @@ def measured(calls: dict[str, Callable[[], Any]]) -> dict[str, tuple[float, floa
         call()
     for _ in range(TURNS):
         for name, call in calls.items():
-            begin = time.perf_counter()
+            begin = time.thread_time()
             call()
-            times[name].append(time.perf_counter() - begin)
+            times[name].append(time.thread_time() - begin)
     return {name: (min(found), sorted(found)[TURNS // 2]) for name, found in times.items()}
 
 

@@ -1,19 +1,24 @@
 """Which compiled kernel computes a convolution: Winograd's way, straight from the definition, or as products with columns.
 
-Measured on one thread of an AMD Zen 5 with AVX-512 (``benchmarks/convolution.py``): 10⁹ operations of the definition a second, beside
-a plain float32 matrix product's 205; 3 x 3 kernels in steps of 1, C channels to O.
+Measured on one thread of an AMD Zen 5 with AVX-512, in turns (``benchmarks/convolution.py --ways``): 10⁹ operations of the definition a
+second, beside 180 to 205 of a plain float32 matrix product; 3 x 3 kernels in steps of 1, padding 1, C channels to O.
 
-    ==================================  ========  ======  =======  ==========================
-    images                              Winograd  direct  columns  what
-    ==================================  ========  ======  =======  ==========================
-    64 of 28 x 28, C 1, O 32                  48     102      114  forward
-    64 of 14 x 14, C 32, O 64                301      95      118  forward
-    64 of 14 x 14, C 32, O 64                289     111      106  gradient for images
-    64 of 14 x 14, C 32, O 64                230      36      105  gradient for kernels
-    32 of 28 x 28, C 8, O 8                  158     128       66  forward
-    32 of 28 x 28, C 16, O 16                138      49       53  gradient for kernels
-    32 of 14 x 14, C 32, O 64, 4 groups        –     127       52  forward
-    ==================================  ========  ======  =======  ==========================
+    ==================================  ====================  =======  ==========  =======
+    images                              op                    Winograd definition  columns
+    ==================================  ====================  =======  ==========  =======
+    64 of 28 x 28, C 1, O 32            forward                    43          86      102
+    64 of 28 x 28, C 1, O 32            gradient for kernels       29          59       72
+    64 of 14 x 14, C 32, O 64           forward                   253         113      141
+    64 of 14 x 14, C 32, O 64           gradient for images       224         110      111
+    64 of 14 x 14, C 32, O 64           gradient for kernels      182          58      125
+    32 of 28 x 28, C 8, O 8             forward                   159         110       99
+    32 of 28 x 28, C 8, O 8             gradient for kernels       54          67       86
+    32 of 28 x 28, C 16, O 16           forward                   236         114       96
+    32 of 28 x 28, C 16, O 16           gradient for kernels      117          68       67
+    32 of 14 x 14, C 32, O 64 in 4      forward                     –         111      105
+    32 of 14 x 14, C 32, O 64 in 4      gradient for images         –         106       51
+    64 of 14 x 14, C 6, O 16, 5 x 5     forward                     –          92       66
+    ==================================  ====================  =======  ==========  =======
 """
 
 from __future__ import annotations
