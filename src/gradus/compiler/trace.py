@@ -227,6 +227,8 @@ class Trace(World):
         if record.family == "indexing":
             self._refuse_masks(args)
         params = {key: value._settled() if isinstance(value, TracedNumber) else value for key, value in params.items()}
+        if record.family != "elementwise":  # NumPy's scalars are arrays there: einsum asks for their shape
+            args = tuple([np.asarray(arg) if isinstance(arg, np.generic) else arg for arg in args])
         arguments = [self.argument(arg) for arg in args]
         output = Value(RESULT, *infer(record, arguments, params))
         call = Call(record, arguments, params, output)
