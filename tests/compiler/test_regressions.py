@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gradus
+from gradus.errors import IndexRangeError
 
 Made = tuple[Callable[..., Any], list[Any], Callable[[int], list[Any]]]
 
@@ -29,7 +30,20 @@ def a_copy_of_a_state_that_is_then_updated() -> Made:
     return step, [p, q], lambda call: [gradus.tensor(drawn(4, seed=2 + call))]
 
 
-PROGRAMS = [a_copy_of_a_state_that_is_then_updated]
+def a_derivative_that_begins_with_a_scalar() -> Made:
+    """What flows back into the einsum is a scalar of NumPy, not an array."""
+    p = gradus.tensor(drawn(3), requires_grad=True)
+
+    def step(x: Any) -> Any:
+        p.grad = None
+        loss = (gradus.einsum("i,i->", p, x) * 0.5).sum()
+        loss.backward()
+        return loss
+
+    return step, [p], lambda call: [gradus.tensor(drawn(3, seed=2 + call))]
+
+
+PROGRAMS = [a_copy_of_a_state_that_is_then_updated, a_derivative_that_begins_with_a_scalar]
 
 
 def history(program: Callable[[], Made], wrap: Callable[[Any], Any]) -> list[np.ndarray]:
@@ -53,3 +67,21 @@ def test_as_eager_mode(program: Callable[[], Made], tier: str) -> None:
     for a, b in zip(found, wanted, strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
         np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("tier", ["numpy", "native"])
+def test_an_index_out_of_range_leaves_states_written_earlier(tier: str) -> None:
+    """On NumPy the state was updated in place before the lookup raised."""
+    table, state = gradus.tensor(drawn(4, 3)), gradus.tensor(drawn(5))
+
+    def step(rows: Any) -> Any:
+        state.copy_(state * -1.0)
+        return table[rows] * 2
+
+    run = gradus.compile(step, tier=tier)
+    for _ in range(3):
+        run(gradus.tensor([0, 3]))
+    before = state.numpy().copy()
+    with pytest.raises(IndexRangeError):
+        run(gradus.tensor([0, 4]))
+    np.testing.assert_array_equal(state.numpy(), before)

@@ -210,6 +210,8 @@ class Places:
             return False
         if any(state in self.owners[v] for v in self.graph.outputs) or not self._free_for(state, call):
             return False
+        if any(may_raise(later) for later in self.graph.calls[self.position[call] + 1 :]):
+            return False  # a call that raises leaves every state as it was
         self.states[value] = state
         self._place_before(state, call)
         return True
@@ -286,6 +288,11 @@ def _first_fit(taken: Iterable[Place], size: int, death: int) -> Place:
             break
         start = max(start, place.end)
     return Place(start, size, death)
+
+
+def may_raise(call: Call) -> bool:
+    """Whether numbers decide that a call raises: labels and indices out of range."""
+    return call.record.family == "check" or (call.record.family == "indexing" and len(call.inputs) > 1)
 
 
 def own_way(call: Call) -> bool:
