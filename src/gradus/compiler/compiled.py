@@ -11,11 +11,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from gradus.compiler.graph import Graph
 from gradus.compiler.numpy_program import NumpyProgram, prepared
 from gradus.compiler.passes.expand import expand
+from gradus.compiler.passes.pooling import pool_first
 from gradus.compiler.passes.reductions import split_reductions
 from gradus.compiler.passes.sharing import drop_dead, share
 from gradus.compiler.passes.simplify import simplify
@@ -33,7 +32,7 @@ PATIENCE = 4  # programs of one function before a person is told why there are s
 
 def optimised(graph: Graph, external: set[int]) -> Graph:
     """All passes, in order."""
-    graph = simplify(graph, external)
+    graph = pool_first(simplify(graph, external))
     graph = expand(graph, lambda call: handmade(call) is not None)
     graph = split_reductions(simplify(graph, external))
     graph = drop_dead(share(graph))
@@ -55,6 +54,9 @@ class Compiled:
     """A function that is traced, compiled and replayed; made by :func:`gradus.compile`.
 
     Attributes:
+        specialisations: the programs, that of the last call first.
+        fast: the first program's check and run as one flat function; None where it has none.
+        checks: called with each new graph and the function; they raise where they do not like it.
         source: the flat program of the last call as text.
         graph: the graph it was made from.
     """
@@ -194,6 +196,3 @@ def compile(function: Callable[..., Any] | None = None, *, tier: str | None = No
     if function is None:
         return functools.partial(Compiled, tier=tier)
     return Compiled(function, tier)
-
-
-__all__ = ["Compiled", "compile", "np"]

@@ -13,18 +13,19 @@ import numpy as np
 
 from gradus.compiler.descent import Descent, find_descents
 from gradus.compiler.fusion import FULL, Unit, fuse
-from gradus.compiler.graph import RESULT, STATE, Call, Graph, Value
-from gradus.compiler.layout import Layout, is_view, layouts
+from gradus.compiler.graph import RESULT, Call, Graph, Value
+from gradus.compiler.layout import Layout, layouts
 from gradus.compiler.loops import Kernel, write_kernel
 from gradus.compiler.products import Product, handmade, is_product, product
 from gradus.primitive import Handmade
 
 ALIGNMENT = 64
+APART = 5 * ALIGNMENT  # bytes after a large value: neighbours that lie a multiple of 4 KiB apart would fight for the same lines of the cache
 SMALL = 4096  # bytes; smaller results are copied out of the arena, larger ones written straight into fresh arrays
 
 
 class Step(NamedTuple):
-    """One thing to run: a kernel, a product, or a call by itself through its record."""
+    """One thing to run: a generated kernel, a product, a kernel made by hand, or, where all three are None, a call through its record."""
 
     calls: list[Call]
     kernel: Kernel | None
@@ -43,6 +44,7 @@ class Plan:
         places: the layout of every value.
         memory: for a value that is written into a state, that state.
         offsets: where in the arena a value begins, in bytes.
+        scratch: where in the arena the stretch begins that every step may use while it runs.
         arena: bytes of the arena.
         fresh: values written into arrays of their own, which the user gets.
         copied: (state, value) updates that need a copy at the end.
@@ -56,7 +58,7 @@ class Plan:
         descents = find_descents(graph, units, self.memory, self.places)
         self.descents = {descent.unit: descent for descent in descents}
         folded = {descent.product for descent in descents}
-        units = [unit for unit in _writers_last(units, self.memory, self.places) if unit.calls[0] not in folded]
+        units = [unit for unit in _writers_last(units, self.memory) if unit.calls[0] not in folded]
         self.fresh = self._fresh()
         self.needed = _needed_outside(graph, units, folded)
         self.steps = [self._step(unit) for unit in units]
@@ -95,7 +97,7 @@ class Plan:
                 death.setdefault(v, k)
             for v in step.reads:
                 death[v] = k
-        for v in [*self.graph.roots]:
+        for v in self.graph.roots:
             death[self.places[v].root] = last
         taken: list[tuple[int, int, int]] = []  # (start, end, death)
         offsets: dict[Value, int] = {}
@@ -103,7 +105,7 @@ class Plan:
         for v, born in sorted(birth.items(), key=lambda item: item[1]):
             if v in self.memory or v in self.fresh or v.size == 0:
                 continue
-            size = -(-max(v.nbytes, 1) // ALIGNMENT) * ALIGNMENT
+            size = -(-max(v.nbytes, 1) // ALIGNMENT) * ALIGNMENT + (APART if v.nbytes > SMALL else 0)
             taken = [place for place in taken if place[2] >= born]
             start = 0
             for begin, end, _ in sorted(taken):
@@ -113,7 +115,7 @@ class Plan:
             taken.append((start, start + size, death[v]))
             offsets[v] = start
             total = max(total, start + size)
-        self.scratch = total  # one stretch, which every step may use while it runs
+        self.scratch = total
         return offsets, total + max((sum(scratch_sizes(step)) for step in self.steps), default=0)
 
 
@@ -185,6 +187,7 @@ def _updates_in_place(
 
 
 def _reads_same_place(unit: Unit, state: Value) -> bool:
+    """Whether a group meets a state only element by element, each where it lies."""
     assert unit.group is not None
     whole = ((unit.group.size, 1),) if unit.group.size > 1 else ()
     return all(offset == 0 and access == whole for root, offset, access in unit.group.reads.values() if root is state)
@@ -206,9 +209,7 @@ def _out_of_order(
     return None
 
 
-def _writers_last(units: list[Unit], memory: Mapping[Value, Value], places: Mapping[Value, Layout]) -> list[Unit]:
+def _writers_last(units: list[Unit], memory: Mapping[Value, Value]) -> list[Unit]:
+    """Units that write states behind all others, which may read the old content."""
     writers = [unit for unit in units if any(call.output in memory for call in unit.calls)]
     return [unit for unit in units if unit not in writers] + writers
-
-
-__all__ = ["STATE", "Plan", "Step", "is_view"]
