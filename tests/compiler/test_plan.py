@@ -96,7 +96,8 @@ def test_what_only_the_backward_pass_needs_is_computed_there(batch) -> None:
 
 
 def test_values_that_never_live_together_share_memory() -> None:
-    plan = plan_of(gradus.compile(lambda x, w: [x := (x @ w).tanh() for _ in range(10)][-1], tier="native"), gradus.ones(40, 40), gradus.ones(40, 40))
+    step = gradus.compile(lambda x, w: [x := (x @ w).tanh() for _ in range(10)][-1], tier="native")
+    plan = plan_of(step, gradus.ones(40, 40), gradus.ones(40, 40))
     assert plan.arena <= 2 * 40 * 40 * 4  # ten layers of two values each, of which two are alive at a time
 
 

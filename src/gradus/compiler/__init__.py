@@ -1,11 +1,24 @@
 """The tracing compiler: a function of tensors becomes a graph, the graph becomes one flat program.
 
-=================  ===========================================================================================
-``trace``          runs the function once on abstract arrays and notes every op: forward, backward and update alike
-``graph``          the notes: a typed list of calls that prints, checks itself, and runs on NumPy (the oracle)
-``passes``         the same graph, smaller: each pass is one file
-``plan``           what is computed together, in which order, in which memory
-``emit``           the plan as a NumPy function, or as Numba kernels called from a table
-``compiled``       what users hold: it picks the program whose guards hold, or traces anew
-=================  ===========================================================================================
+==================  ==========================================================================================
+``compiled``        what users hold: it picks the program whose guards hold, or traces anew
+``specialisation``  one traced program: when it may run, and what it leaves behind (``fast_call``: the same, flat)
+``surroundings``    what a function reads from outside, and the ``guards`` on it
+``trace``           runs the function once on ``tracers`` and notes every op: forward, backward and update alike
+``graph``           the notes: a typed list of calls that prints, checks itself, and runs on NumPy (the oracle)
+``passes``          the same graph, smaller or plainer: each pass is one file
+``layout``          where values lie in memory, and how loops walk there
+==================  ==========================================================================================
+
+Two tiers run a graph (``tiers`` says which); both write one function of Python (``flat``, ``source_code``).
+
+==================  ==========================================================================================
+native              ``plan``: steps, their order, their memory. ``fusion`` finds the groups, ``loops`` writes their
+                    kernels (``expressions``: op by op), ``products`` and ``descent`` deal with matrix products.
+                    ``program`` fills the tables that kernels read (``texts``: kernels that are not generated), ``native``
+                    makes and keeps machine code, ``report`` measures it
+numpy               ``numpy_places``: which call writes where. ``numpy_program``: one line a call
+==================  ==========================================================================================
+
+``fused_function`` is :func:`gradus.elementwise`, a small user of all this.
 """

@@ -14,7 +14,6 @@ from typing import Any
 from gradus.compiler.graph import Graph
 from gradus.compiler.numpy_program import NumpyProgram, prepared
 from gradus.compiler.passes.expand import expand
-from gradus.compiler.passes.pooling import pool_first
 from gradus.compiler.passes.reductions import split_reductions
 from gradus.compiler.passes.sharing import drop_dead, share
 from gradus.compiler.passes.simplify import simplify
@@ -32,7 +31,7 @@ PATIENCE = 4  # programs of one function before a person is told why there are s
 
 def optimised(graph: Graph, external: set[int]) -> Graph:
     """All passes, in order."""
-    graph = pool_first(simplify(graph, external))
+    graph = simplify(graph, external)
     graph = expand(graph, lambda call: handmade(call) is not None)
     graph = split_reductions(simplify(graph, external))
     graph = drop_dead(share(graph))

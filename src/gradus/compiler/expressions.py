@@ -52,7 +52,6 @@ EXPRESSIONS: dict[str, str] = {
     "reshape": "{0}",
     "flip": "{0}",
     "getitem": "{0}",
-    "broadcast_to": "{0}",
     "stop_gradient": "{0}",
 }
 

@@ -47,6 +47,8 @@ def call({names}):
 
 
 class _Writer:
+    """Writes the parts of the function's text, and remembers what their names stand for."""
+
     def __init__(self, specialisation: Any) -> None:
         self.of = specialisation
         self.scope: dict[str, Any] = {

@@ -23,7 +23,7 @@ import numpy as np
 
 from gradus.compiler.expressions import EXPRESSIONS, REDUCTIONS
 from gradus.compiler.graph import Call, Graph, Value
-from gradus.compiler.layout import Access, Layout, access_of, contiguous_strides, is_view, own_layout, refined, view_layout
+from gradus.compiler.layout import Access, Layout, access_of, contiguous_strides, is_view, refined, view_layout
 from gradus.primitive import normalize_axes
 
 FULL, ROW, COLUMN, TOTAL = "full", "row", "column", "total"
@@ -40,7 +40,9 @@ class Group:
         size: N, how many elements the walk covers.
         columns: C, the length of a row; None where nothing is reduced, so that rows do not matter.
         extents: of each call's output.
-        reads: for each (call, argument position) that comes from outside the group, its access.
+        reads: for each (call, argument position) that comes from outside the group: whose memory it is, offset and access.
+        lengths: of the nested loops that all reads have in common, the outermost first.
+        strides: for each key of ``reads`` a stride for each of these loops.
     """
 
     def __init__(self, calls: Sequence[Call], size: int, columns: int | None) -> None:
@@ -120,11 +122,8 @@ def _length(call: Call) -> int:
 def build(calls: Sequence[Call], places: Mapping[Value, Layout]) -> Group | None:
     """The group of these calls, or None if one walk cannot compute them."""
     inside = {call.output for call in calls}
-    size = max(
-        max(v.size for v in [*(x for x in call.inputs), call.output]) if call.record.name in REDUCTIONS else call.output.size
-        for call in calls
-    )
-    columns = _columns(calls, size, inside)
+    size = max(max(v.size for v in [*call.inputs, call.output]) if call.record.name in REDUCTIONS else call.output.size for call in calls)
+    columns = _columns(calls, size)
     if columns is False:
         return None
     group = Group(calls, size, columns)
@@ -136,7 +135,7 @@ def build(calls: Sequence[Call], places: Mapping[Value, Layout]) -> Group | None
     return group if _place_reads(group, places, inside) else None
 
 
-def _columns(calls: Sequence[Call], size: int, inside: set[Value]) -> Any:
+def _columns(calls: Sequence[Call], size: int) -> Any:
     """The one row length that all reductions ask for; None if any will do, False if they disagree."""
     wanted: set[int] = set()
     for call in calls:
@@ -183,7 +182,6 @@ def _place_reads(group: Group, places: Mapping[Value, Layout], inside: set[Value
     accesses: list[Access] = []
     keys: list[tuple[Call, int]] = []
     for call in group.calls:
-        extent = group.extents[call.output]
         domain = call.inputs[0].shape if call.record.name in REDUCTIONS or is_view(call) else call.output.shape
         elements = math.prod(domain)
         for k, arg in enumerate(call.args):
@@ -203,7 +201,6 @@ def _place_reads(group: Group, places: Mapping[Value, Layout], inside: set[Value
             group.reads[(call, k)] = (layout.root, layout.offset, access)
             accesses.append(access)
             keys.append((call, k))
-        del extent
     breaks = [group.columns] if group.columns else []
     common = refined([*accesses, ((group.size, 1),) if group.size > 1 else ()], group.size, breaks)
     if common is None:
@@ -389,6 +386,3 @@ def _ordered(units: list[Unit], home: Mapping[Value, Unit]) -> list[Unit]:
                 result.append(current)
                 stack.pop()
     return result
-
-
-__all__ = ["COLUMN", "DTYPES", "FULL", "ROW", "TOTAL", "Group", "Unit", "build", "fuse", "own_layout"]

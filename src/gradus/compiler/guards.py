@@ -1,7 +1,7 @@
 """Guards: Python values that a program relies on, and whether they are still what they were when it was traced.
 
-Numbers, texts and flags are compared by value, everything else by identity. What there is to guard finds
-:mod:`gradus.compiler.surroundings`.
+Numbers, texts and flags are compared by value, everything else by identity.
+:mod:`gradus.compiler.surroundings` finds what there is to guard.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Place(NamedTuple):
     """Where a Python value is kept.
 
     Attributes:
-        form: "item" (``owner[key]``), "attribute", "cell" (of a closure) or "length", or "members" (of a set).
+        form: "item" (``owner[key]``), "attribute", "cell" (of a closure), "length" or "members" (of a set).
     """
 
     form: str

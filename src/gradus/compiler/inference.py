@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gradus.compiler.graph import Number, Value
+from gradus.compiler.graph import CONSTANT, Number, Value
 from gradus.primitive import Primitive, normalize_axes
 from gradus.tape import evaluate
 
@@ -37,7 +37,7 @@ def infer(record: Primitive, args: Sequence[Any], params: Mapping[str, Any]) -> 
 
 def _memorable(args: Sequence[Any]) -> bool:
     """Integer constants may be indices, whose values decide whether they fit: such calls are looked at each time."""
-    return not any(isinstance(arg, Value) and arg.array is not None and arg.dtype.kind in "iub" and arg.kind == "constant" for arg in args)
+    return not any(isinstance(arg, Value) and arg.array is not None and arg.dtype.kind in "iub" and arg.kind == CONSTANT for arg in args)
 
 
 def _signature(arg: Any) -> Any:
@@ -81,4 +81,4 @@ def _example(arg: Any) -> Any:
         return arg.example
     if not isinstance(arg, Value):
         return arg
-    return arg.array if arg.kind == "constant" else np.zeros(arg.shape, arg.dtype)
+    return arg.array if arg.kind == CONSTANT else np.zeros(arg.shape, arg.dtype)

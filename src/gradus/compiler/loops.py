@@ -25,14 +25,15 @@ SIMPLE = {0, 1, -1, 2, -2, 0.5, -0.5, 3, 4, math.inf, -math.inf}  # numbers that
 
 
 class Kernel(NamedTuple):
-    """A kernel's text and what its table holds, in this order.
+    """A kernel's text and what its table holds: arrays, scratch rows, the length, numbers.
 
     Attributes:
-        source: ``def NAME(table): …``.
+        source: ``def NAME(address): …``.
         arrays: (value whose memory it is, offset in elements).
         length: of the outermost loop.
         numbers: Numbers and Python numbers.
         scratch: elements and dtype of each scratch row.
+        flops: one for each element and call, for reports.
     """
 
     source: str
@@ -54,13 +55,14 @@ def write_kernel(group: Group, outputs: Sequence[Value], memory: Mapping[Value, 
 
 
 class _Writer:
+    """Writes the kernel of one group."""
+
     def __init__(self, group: Group, outputs: Sequence[Value], memory: Mapping[Value, Value]) -> None:
         self.group, self.outputs, self.memory = group, outputs, memory
         self.calls = {call.output: call for call in group.calls}
         self.arrays: list[tuple[Value, int]] = []
         self.numbers: list[tuple[Any, np.dtype[Any]]] = []
         self.scratch: list[tuple[int, np.dtype[Any]]] = []
-        self.names: dict[Any, str] = {}
         # A single row is a loop of its own, whose length is known at each run: then the text is the same for every length.
         self.lengths = list(group.lengths)
         self.nested = len(self.lengths) > 1
@@ -143,7 +145,7 @@ class _Writer:
             if vector:
                 index = "c" if inner_stride == 1 else f"c * {inner_stride}"
                 if base != "0":
-                    index = f"{env.base(key, base)} + {index}"
+                    index = f"{env.base(base)} + {index}"
             else:
                 index = base
             text = f"{name}[{index}]"
@@ -217,7 +219,7 @@ class _Writer:
         body: list[str] = []
         before: list[str] = []
         after: list[str] = []
-        row = _Row(self)
+        row = _Row()
         for level in range(max(self.level.values(), default=0) + 1):
             self._row_arithmetic(level, row)
             self._stage(level, row, before, after)
@@ -257,14 +259,14 @@ class _Writer:
         for call in self.group.calls:
             v = call.output
             if self.group.extents[v] == ROW and self.level[v] == level and not (call.record.name in REDUCTIONS and self._full_input(call)):
-                row.define(v, self._expression(call, _Stage(self, row, level)))
+                row.define(v, self._expression(call, _Stage(row, level)))
 
     def _stage(self, level: int, row: _Row, before: list[str], after: list[str]) -> None:
         """The loop of one stage."""
         targets = self._targets(level)
         if not targets:
             return
-        loop = _Stage(self, row, level)
+        loop = _Stage(row, level)
         starts: list[str] = []
         ends: list[str] = []
         inner = self.lengths[-1] if self.nested else None
@@ -283,7 +285,7 @@ class _Writer:
             text = f"uint8({text})" if v.dtype.kind == "b" else text
             if v in self.outputs:
                 base = self._flat_base()
-                index = "c" if base == "0" else f"{loop.base('flat', base)} + c"
+                index = "c" if base == "0" else f"{loop.base(base)} + c"
                 loop.lines.append(f"{self._array(v, 0)}[{index}] = {text}")
             if v in self.stash:
                 loop.lines.append(f"{self.stash[v]}[c] = {text}")
@@ -346,15 +348,14 @@ class _Writer:
             if extent == TOTAL and not self._full_input(call):
                 name = row.fresh(v)
                 before.append(f"{name} = float64(0)")
-                row.lines.append(f"{name} += float64({self._operand(call, 0, _Stage(self, row, 99))})")
+                row.lines.append(f"{name} += float64({self._operand(call, 0, _Stage(row, 99))})")
                 after.append(f"{self._array(v, 0)}[0] = {v.dtype}({name})")
 
 
 class _Row:
     """The lines that run once a row, and the names they define."""
 
-    def __init__(self, writer: _Writer) -> None:
-        self.writer = writer
+    def __init__(self) -> None:
         self.lines: list[str] = []
         self.names: dict[Any, str] = {}
 
@@ -372,15 +373,15 @@ class _Row:
 class _Stage:
     """The lines inside one loop over a row."""
 
-    def __init__(self, writer: _Writer, row: _Row, level: int) -> None:
-        self.writer, self.row, self.level = writer, row, level
+    def __init__(self, row: _Row, level: int) -> None:
+        self.row, self.level = row, level
         self.lines: list[str] = []
         self.names: dict[Any, str] = {}
         self.bases: list[str] = []
         self.part_starts: list[str] = []
         self.part_ends: list[str] = []
 
-    def base(self, key: Any, text: str) -> str:
+    def base(self, text: str) -> str:
         """The name of a row's offset, computed before the loop."""
         if text.isidentifier():
             return text

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradus.compiler.graph import RESULT, Call, Graph, Number, Value
+from gradus.compiler.graph import INPUT, RESULT, Call, Graph, Number, Value
 from gradus.compiler.layout import layouts
 
 ALIGNMENT = 64
@@ -110,7 +110,7 @@ class Places:
             root = self.layouts[v].root
             if root is not v:
                 assert source is not None
-                known = self.how.get(root, VIEW) not in (SINGLE, LATE_VIEW) and root.kind != "input" and root not in self.fresh
+                known = self.how.get(root, VIEW) not in (SINGLE, LATE_VIEW) and root.kind != INPUT and root not in self.fresh
                 self.how[v] = VIEW if known and self.how.get(source, VIEW) in (VIEW, *PLACED) else LATE_VIEW
                 self.owners[v] = self.owners[source]
                 continue
@@ -129,7 +129,7 @@ class Places:
             return CAST
         if call.record.name == "reshape":
             source = call.inputs[0]
-            return COPY if self.how.get(source, VIEW) in (VIEW, *PLACED) and source.kind != "input" else SINGLE
+            return COPY if self.how.get(source, VIEW) in (VIEW, *PLACED) and source.kind != INPUT else SINGLE
         if ufunc_of(call) is None:
             return SINGLE
         return REDUCE if call.record.family == "reduction" else PRODUCT if call.record.name == "matmul" else UFUNC

@@ -13,6 +13,7 @@ import numpy as np
 
 from gradus.compiler.flat import FlatText
 from gradus.compiler.graph import CONSTANT, STATE, Call, Graph, Number, Value
+from gradus.compiler.layout import Layout
 from gradus.compiler.native import LIBRARY, caller, data_field
 from gradus.compiler.plan import ALIGNMENT, Plan, Step, scratch_sizes
 from gradus.compiler.products import number_arguments, number_kind
@@ -23,10 +24,16 @@ from gradus.tape import evaluate
 class Program:
     """A graph that runs natively.
 
+    Args:
+        numbers_written: (owner, key, number) that a run leaves in dictionaries.
+
     Attributes:
         plan: what it runs.
         source: the flat function as text.
         run: ``run(*input arrays)`` gives the output arrays and writes the states.
+        objects: inputs and fresh results, whose memory differs from run to run.
+        patches: (slot of the table, which object, offset in bytes).
+        number_slots, integer_slots: (slot of the table, number) that each run writes.
     """
 
     def __init__(self, graph: Graph, numbers_written: list[tuple[Any, Any, Any]]) -> None:
@@ -67,16 +74,12 @@ class Program:
         if root in self.objects:
             return None
         if root.kind in (STATE, CONSTANT):
-            memory, start = root.array, 0
-            assert memory is not None
-            return np.lib.stride_tricks.as_strided(
-                _from(memory, layout.offset), value.shape, [s * value.dtype.itemsize for s in layout.strides]
-            )
+            assert root.array is not None
+            return strided(root.array, value, layout)
         if value.size == 0:
             return np.empty(value.shape, value.dtype)
         start = self.shift + self.plan.offsets[root]
-        flat = self.arena[start : start + root.nbytes].view(root.dtype)
-        return np.lib.stride_tricks.as_strided(flat[layout.offset :], value.shape, [s * value.dtype.itemsize for s in layout.strides])
+        return strided(self.arena[start : start + root.nbytes].view(root.dtype), value, layout)
 
     # Tables.
 
@@ -241,8 +244,8 @@ def _from(memory: np.ndarray, offset: int) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(memory, (offset + 1,), (memory.dtype.itemsize,))[offset:] if offset else memory
 
 
-def strided(array: np.ndarray, value: Value, layout: Any) -> np.ndarray:
-    """A view of an input or fresh result."""
+def strided(array: np.ndarray, value: Value, layout: Layout) -> np.ndarray:
+    """A value as a view of the array whose memory it lies in."""
     return np.lib.stride_tricks.as_strided(_from(array, layout.offset), value.shape, [s * value.dtype.itemsize for s in layout.strides])
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradus.compiler.graph import Number, Value
+from gradus.compiler.graph import STATE, Number, Value
 from gradus.compiler.plan import Step
 from gradus.compiler.program import Program
 from gradus.tape import evaluate
@@ -56,7 +56,7 @@ class Report:
 
 def report(program: Program, rounds: int = 20) -> Report:
     """Time each step of a program alone, on made-up inputs of the right types; states are put back afterwards."""
-    states = {id(v.array): v.array for v in program.graph.leaves() if v.kind == "state"}
+    states = {id(v.array): v.array for v in program.graph.leaves() if v.kind == STATE}
     kept = [(array, array.copy()) for array in states.values()]
     inputs = [_made_up(v) for v in program.graph.inputs]
     try:

@@ -53,7 +53,16 @@ class OutsideNode(Node):
 
 
 class Specialisation:
-    """One traced program, and when it may run."""
+    """One traced program, and when it may run.
+
+    Attributes:
+        surroundings, traced, graph, program: what it was made from, and what runs.
+        signature, structure: of the arguments; see :func:`signature` and the tree that they hang in.
+        fixed: (position, tensor) of arguments that the function also reaches from outside.
+        updated: the memory of the states that a run writes; ``memory``: the same as identities, with the arrays that they look into.
+        flat: whether :mod:`gradus.compiler.fast_call` can serve it.
+        fast_call: that function, where there is one.
+    """
 
     def __init__(self, surroundings: Surroundings, traced: Traced, leaves: list[Any], structure: Any, tier: str, passes: Passes) -> None:
         self.surroundings, self.traced, self.structure = surroundings, traced, structure
@@ -151,7 +160,6 @@ class Specialisation:
     def run(self, leaves: list[Any]) -> Any:
         """The result of a call."""
         arrays = self.program.run(*[leaves[k].value for k in self.taken])
-
         self.count_writes()
 
         def result(leaf: Any) -> Any:

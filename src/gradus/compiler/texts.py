@@ -1,8 +1,11 @@
-"""The two kernels that are not generated: the walk through a program, and the matrix product.
+"""The kernels that are not generated from loops: the walk through a program, the matrix product, a kernel made by hand.
 
 Their texts are compiled and kept as those of generated kernels are; see :mod:`gradus.compiler.native`.
 """
 
+#: The table of a program holds: the first step of this walk and the one behind its last; the steps, as pairs (kernel, its table); the slots
+#: that differ from run to run, as triples (address, which object, offset); the addresses of these objects; how many such slots there are;
+#: where an object keeps the address of its data; the step that failed, counted from 1 (0 if none did).
 RUN = """
 def NAME(address):
     header = array(address, int64)
@@ -20,6 +23,8 @@ def NAME(address):
     return 0
 """
 
+#: The table holds: addresses of A, B and C; the lengths of two loops over batches; whether A and B are transposed; m, n, k; alpha; the
+#: steps of the two loops in A, in bytes, and its leading dimension; the same for B; beta; the same for C.
 PRODUCT = """
 def NAME(address):
     table, numbers = array(address, int64), array(address, float64)

@@ -32,7 +32,7 @@ class Tracer(Operators):
         view: the call that made it a view.
         first: the value that lay there at the start.
         source: the value of ``base`` that ``node`` was read from.
-        written: (moment, line) of the latest write to memory of its own; None if there was none.
+        latest: (moment, line) of the latest write to memory of its own; None if there was none.
     """
 
     __slots__ = ("trace", "node", "base", "view", "first", "source", "latest")

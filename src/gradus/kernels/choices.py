@@ -1,4 +1,4 @@
-"""Choosing and summing inside loops: what NumPy's ``maximum``, ``sign`` and ``sum`` mean, in forms that LLVM turns into vector instructions."""
+"""Choosing and summing inside loops: what NumPy's ``maximum``, ``sign`` and ``sum`` mean, in forms that LLVM makes vector code of."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def sum_with(typing_context, total, term):
 def _extreme(predicate: str) -> Any:
     """One step of a reduction over numbers of which none is NaN: only under that promise LLVM makes it a vector reduction.
 
-    If one is NaN the result is arbitrary, and who calls this finds out beside it and answers NaN (``choose`` does not look at the other arm).
+    If one is NaN the result is arbitrary; the caller finds that out beside it and answers NaN (``choose`` does not look at the other arm).
     """
 
     def emit(context, builder, signature, values):

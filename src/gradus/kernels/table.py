@@ -1,7 +1,7 @@
 """How compiled kernels are called: each is a function of one address, a table of 64-bit slots that holds all it needs.
 
-A program is a list of (kernel, table) pairs that :func:`run` walks; so a new program, or one for another batch size, compiles nothing that
-was compiled before.
+A program is a list of (kernel, table) pairs that one more kernel walks (:data:`gradus.compiler.texts.RUN`); so a new program, or one for
+another batch size, compiles nothing that was compiled before.
 """
 
 from __future__ import annotations

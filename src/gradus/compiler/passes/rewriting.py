@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gradus.compiler.graph import Call, Graph, Number, Value
+from gradus.compiler.graph import RESULT, Call, Graph, Number, Value
 from gradus.compiler.trace import Trace, TracedNumber, Tracer
 from gradus.mode import MODE
 
@@ -34,7 +34,7 @@ class Rewriting(Trace):
         if args == list(call.args):
             self.graph.calls.append(call)
             return call.output
-        output = Value("result", call.output.shape, call.output.dtype)
+        output = Value(RESULT, call.output.shape, call.output.dtype)
         self.graph.calls.append(Call(call.record, args, call.params, output))
         return output
 
