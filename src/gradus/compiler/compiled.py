@@ -14,6 +14,7 @@ from typing import Any
 from gradus.compiler.graph import Graph
 from gradus.compiler.numpy_program import NumpyProgram, prepared
 from gradus.compiler.passes.expand import expand
+from gradus.compiler.passes.pooling import pool_first
 from gradus.compiler.passes.reductions import split_reductions
 from gradus.compiler.passes.sharing import drop_dead, share
 from gradus.compiler.passes.simplify import simplify
@@ -31,7 +32,7 @@ PATIENCE = 4  # programs of one function before a person is told why there are s
 
 def optimised(graph: Graph, external: set[int]) -> Graph:
     """All passes, in order."""
-    graph = simplify(graph, external)
+    graph = pool_first(simplify(graph, external))
     graph = expand(graph, lambda call: handmade(call) is not None)
     graph = split_reductions(simplify(graph, external))
     graph = drop_dead(share(graph))

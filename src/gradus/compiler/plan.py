@@ -20,6 +20,7 @@ from gradus.compiler.products import Product, handmade, is_product, product
 from gradus.primitive import Handmade
 
 ALIGNMENT = 64
+APART = 5 * ALIGNMENT  # bytes after a large value: neighbours that lie a multiple of 4 KiB apart would fight for the same lines of the cache
 SMALL = 4096  # bytes; smaller results are copied out of the arena, larger ones written straight into fresh arrays
 
 
@@ -104,7 +105,7 @@ class Plan:
         for v, born in sorted(birth.items(), key=lambda item: item[1]):
             if v in self.memory or v in self.fresh or v.size == 0:
                 continue
-            size = -(-max(v.nbytes, 1) // ALIGNMENT) * ALIGNMENT
+            size = -(-max(v.nbytes, 1) // ALIGNMENT) * ALIGNMENT + (APART if v.nbytes > SMALL else 0)
             taken = [place for place in taken if place[2] >= born]
             start = 0
             for begin, end, _ in sorted(taken):
