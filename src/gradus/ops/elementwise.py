@@ -184,7 +184,10 @@ _pow = binary(
     # The exponent b - 1, but 0 where b is 0, so that the derivative of x ** 0 is 0 at x = 0 too.
     lambda xp, g, a, b: xp.zero_safe_mul(g, b * a ** (b - (b != 0))),
     # 0 ** b is 0 for every b > 0, and 0 ** 0 is counted with them.
-    lambda xp, g, a, b, y: xp.zero_safe_mul(g * y * xp.astype(xp.logical_or(a != 0, b < 0), g.dtype), xp.log(a)),
+    # The log of a Python number stays one: NumPy's float64 would be computed with in float64.
+    lambda xp, g, a, b, y: xp.zero_safe_mul(
+        g * y * xp.astype(xp.logical_or(a != 0, b < 0), g.dtype), float(xp.log(a)) if type(a) in (int, float) else xp.log(a)
+    ),
     lambda xp, a, b: a**b,
     domains=(POSITIVE, REAL),
 )
