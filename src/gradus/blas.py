@@ -36,7 +36,6 @@ import importlib.util
 import json
 import math
 import os
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -45,6 +44,7 @@ from typing import Any
 import numpy as np
 
 from gradus.errors import UsageError
+from gradus.folders import cache_folder
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 AVX512_FLAGS = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
@@ -225,17 +225,8 @@ def gflops(product: Any) -> float:
 
 
 def cache_file() -> str:
-    """Where the verdict is kept: ``blas.json`` in $GRADUS_CACHE, or in ``gradus`` in the platform's folder for caches."""
-    named = os.environ.get("GRADUS_CACHE")
-    if named:
-        return os.path.join(os.path.abspath(os.path.expanduser(named)), "blas.json")
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~\\AppData\\Local")
-    elif sys.platform == "darwin":
-        base = os.path.expanduser("~/Library/Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(base, "gradus", "blas.json")
+    """Where the verdict is kept: ``blas.json`` in the folder for caches."""
+    return os.path.join(cache_folder(), "blas.json")
 
 
 def _verdicts() -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 import gradus
 from gradus import blas
-from gradus.compiler.native import cache_folder
+from gradus.compiler.native import kernel_folder
 from gradus.compiler.tiers import kernels_installed
 
 # extra: {module to look for: distribution that brings it}
@@ -65,7 +65,7 @@ def threads() -> str:
 def compilation() -> str:
     """What runs compiled functions here."""
     if kernels_installed():
-        return f"kernels made by Numba, kept in {cache_folder()}"
+        return f"kernels made by Numba, kept in {kernel_folder()}"
     return 'NumPy alone; pip install "gradus-dl[fast]" makes kernels'
 
 

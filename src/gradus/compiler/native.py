@@ -24,6 +24,7 @@ import numpy as np
 
 from gradus import blas
 from gradus.compiler.source_code import define
+from gradus.folders import cache_folder
 
 MAGIC = b"gradus kernel 1\n"
 #: Where generated texts find their functions: module of :mod:`gradus.kernels` to names.
@@ -47,12 +48,9 @@ class Statistics:
 STATISTICS = Statistics()
 
 
-def cache_folder() -> Path:
-    """Where kernels are kept: ``$GRADUS_CACHE``, or ``gradus`` in the user's cache folder."""
-    root = os.environ.get("GRADUS_CACHE")
-    if root:
-        return Path(root) / "kernels"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradus" / "kernels"
+def kernel_folder() -> Path:
+    """Where kernels are kept: ``kernels`` in the folder for caches."""
+    return Path(cache_folder()) / "kernels"
 
 
 class Library:
@@ -146,7 +144,7 @@ def _environment() -> bytes:
 def _read(name: str) -> tuple[str, bytes] | None:
     """An entry of the disk, or None if it is not there or not whole."""
     try:
-        data = (cache_folder() / name).read_bytes()
+        data = (kernel_folder() / name).read_bytes()
     except OSError:
         return None
     checksum, body = data[len(MAGIC) : len(MAGIC) + 32], data[len(MAGIC) + 32 :]
@@ -161,7 +159,7 @@ def _write(name: str, symbol: str, code: bytes) -> None:
     """Keep an entry; a folder that cannot be written to only costs the next program its warm start."""
     body = symbol.encode() + b"\n" + code
     try:
-        folder = cache_folder()
+        folder = kernel_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, path = tempfile.mkstemp(dir=folder, prefix="new_")
         with os.fdopen(handle, "wb") as file:

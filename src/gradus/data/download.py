@@ -15,6 +15,7 @@ from typing import Any
 
 from gradus.data.mnist_sets import AnyPath, Collection, RemoteFile
 from gradus.errors import DataError
+from gradus.folders import named_folder
 from gradus.io.atomic import atomic_file, explain_failure
 
 VARIABLE = "GRADUS_DATA"
@@ -30,16 +31,7 @@ class _Refused(Exception):
 
 def data_folder() -> str:
     """Where downloaded data is kept: ``$GRADUS_DATA``, or ``gradus`` in the platform's folder for caches."""
-    named = os.environ.get(VARIABLE)
-    if named:
-        return os.path.abspath(os.path.expanduser(named))
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~\\AppData\\Local")
-    elif sys.platform == "darwin":
-        base = os.path.expanduser("~/Library/Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(base, "gradus")
+    return named_folder(VARIABLE)
 
 
 def obtain(collection: Collection, folder: AnyPath | None = None, download: bool = True) -> list[str]:
