@@ -13,7 +13,8 @@ import gradus.nn.functional as F
 def network(bias: bool) -> nn.Module:
     gradus.manual_seed(1)
     return nn.Sequential(
-        nn.Conv2d(2, 6, 3, padding=1, bias=bias), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 4, 3, bias=bias), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        *(nn.Conv2d(2, 6, 3, padding=1, bias=bias), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(6, 4, 3, bias=bias), nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
     )
 
 

@@ -235,7 +235,7 @@ def test_half_of_the_cores_by_default() -> None:
 
 def test_information_names_library_kernel_speed_and_threads() -> None:
     text = subprocess.run([sys.executable, "-m", "gradus", "info"], capture_output=True, text=True, check=True).stdout
-    rows = {line[:12].strip(): line[13:] for line in text.splitlines()}
+    rows = {line[:14].strip(): line[15:] for line in text.splitlines()}
     chosen = blas.library()
     assert rows["GEMM library"].startswith(chosen.name) and ("loaded by Gradus" in rows["GEMM library"]) == chosen.own
     assert rows["GEMM kernel"] == chosen.core

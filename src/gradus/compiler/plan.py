@@ -20,7 +20,7 @@ from gradus.compiler.products import Product, handmade, is_product, product
 from gradus.primitive import Handmade
 
 ALIGNMENT = 64
-APART = 5 * ALIGNMENT  # bytes after a large value: neighbours that lie a multiple of 4 KiB apart would fight for the same lines of the cache
+APART = 5 * ALIGNMENT  # bytes after a large value: neighbours a multiple of 4 KiB apart would fight for the same lines of the cache
 SMALL = 4096  # bytes; smaller results are copied out of the arena, larger ones written straight into fresh arrays
 
 

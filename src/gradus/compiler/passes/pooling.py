@@ -1,8 +1,8 @@
 """Bias and ReLU after max pooling instead of before it, on a quarter of the numbers.
 
-Adding a constant and cutting at 0 keep the order of numbers, in floating point too, so max_pool(relu(z + b)) is relu(max_pool(z) + b) exactly.
-Going back, max_pool's gradient puts each number at one place of its window: masking and summing before that is the same as after it. (Where
-z + b rounds two places of a window to the same number, the gradient goes to the larger of them, not to the first.)
+Adding a constant and cutting at 0 keep the order of numbers, in floating point too, so max_pool(relu(z + b)) is exactly
+relu(max_pool(z) + b). Going back, max_pool's gradient puts each number at one place of its window: masking and summing before that is the
+same as after it. (Where z + b rounds two places of a window to the same number, the gradient goes to the larger of them, not to the first.)
 """
 
 from __future__ import annotations
