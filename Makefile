@@ -18,7 +18,7 @@ BENCH_READY := $(VENV)/.installed-bench
 PEERS       := torch==2.13.0 jax jaxlib autograd
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench clean
+.PHONY: help demo test test-slow fuzz lint bench clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ test: lint ## Lint, check types and run the whole test suite
 
 test-slow: $(TEST_READY) ## Run the exhaustive tests as well, which take long
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'slow or not slow' $(ARGS)
+
+fuzz: $(TEST_READY) ## Run 2,000 random programs through every way of running them, PyTorch's too
+	$(BIN)/python tests/compiler/fuzzing.py $(ARGS)
 
 lint: $(TEST_READY) ## Ruff and the type checker
 	$(BIN)/ruff check .

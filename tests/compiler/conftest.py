@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import gradus
+
+sys.path.insert(0, str(Path(__file__).parent))  # programs.py, statements.py and fuzzing.py belong to tests of this folder
 
 
 class Interpreted:
