@@ -12,15 +12,22 @@ from gradus.kernels.choices import larger, smaller
 from gradus.kernels.table import array
 
 
+@numba.njit(error_model="numpy", forceinline=True)
+def _row(number, rows):
+    """The row that a number names, counted from the start; -1 if it names none."""
+    row = int64(number)
+    row += rows if row < 0 else 0
+    return -1 if row >= rows else max(row, -1)
+
+
 @numba.njit(error_model="numpy")
 def take(x_address, index_address, out_address, outer, rows, count, inner, kind, number):
     """``out[o, i] = x[o, index[i]]``, where both are runs of ``inner`` elements."""
     x, index, out = array(x_address, kind), array(index_address, number), array(out_address, kind)
     for o in range(outer):
         for i in range(count):
-            row = int64(index[i])
-            row += rows if row < 0 else 0
-            if row < 0 or row >= rows:
+            row = _row(index[i], rows)
+            if row < 0:
                 return 1
             start, place = (o * rows + row) * inner, (o * count + i) * inner
             for c in range(inner):
@@ -36,9 +43,8 @@ def add(g_address, index_address, out_address, outer, rows, count, inner, kind, 
         out[c] = kind(0)
     for o in range(outer):
         for i in range(count):
-            row = int64(index[i])
-            row += rows if row < 0 else 0
-            if row < 0 or row >= rows:
+            row = _row(index[i], rows)
+            if row < 0:
                 return 1
             start, place = (o * count + i) * inner, (o * rows + row) * inner
             for c in range(inner):
@@ -55,9 +61,8 @@ def put(x_address, values_address, index_address, out_address, outer, rows, coun
         out[c] = x[c]
     for o in range(outer):
         for i in range(count):
-            row = int64(index[i])
-            row += rows if row < 0 else 0
-            if row < 0 or row >= rows:
+            row = _row(index[i], rows)
+            if row < 0:
                 return 1
             start, place = (o * count + i) * inner, (o * rows + row) * inner
             for c in range(inner):
@@ -73,9 +78,8 @@ def put_number(x_address, index_address, out_address, outer, rows, count, inner,
         out[c] = x[c]
     for o in range(outer):
         for i in range(count):
-            row = int64(index[i])
-            row += rows if row < 0 else 0
-            if row < 0 or row >= rows:
+            row = _row(index[i], rows)
+            if row < 0:
                 return 1
             place = (o * rows + row) * inner
             for c in range(inner):
@@ -100,9 +104,8 @@ def _offset(address, arrays, i, j, k):
         at = arrays + 2 + FIRST + a * EACH
         where = i * table[at + 3] + j * table[at + 4] + k * table[at + 5]
         row = array(table[1 + a], int64)[where] if table[at + 2] == 8 else int64(array(table[1 + a], int32)[where])
-        length = table[at]
-        row += length if row < 0 else 0
-        if row < 0 or row >= length:
+        row = _row(row, table[at])
+        if row < 0:
             return -1
         offset += row * table[at + 1]
     return offset

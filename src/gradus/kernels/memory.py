@@ -57,8 +57,8 @@ def _product(name: str, number: Any) -> Any:
 
 _SINGLE, _DOUBLE = _product("gradus_sgemm", types.float32), _product("gradus_dgemm", types.float64)
 
-#: Whether :func:`sgemm` and :func:`dgemm` can be called. Code that calls them without it ends in LLVM's error about a missing symbol.
-HAS_PRODUCTS = blas.bind() is not None
+# Without it, code that calls the two functions below ends in LLVM's error about a missing symbol.
+blas.bind()
 
 
 @numba.njit(error_model="numpy", forceinline=True)
