@@ -21,6 +21,7 @@ from gradus.compiler.graph import Call, Number, Value
 from gradus.compiler.layout import is_view
 
 BLOCK = 4096  # terms that a sum adds up in its own precision before they go into a float64
+BEHIND_ALL = 99  # a stage after all others
 SIMPLE = {0, 1, -1, 2, -2, 0.5, -0.5, 3, 4, math.inf, -math.inf}  # numbers that stand in the text itself
 
 
@@ -348,7 +349,7 @@ class _Writer:
             if extent == TOTAL and not self._full_input(call):
                 name = row.fresh(v)
                 before.append(f"{name} = float64(0)")
-                row.lines.append(f"{name} += float64({self._operand(call, 0, _Stage(row, 99))})")
+                row.lines.append(f"{name} += float64({self._operand(call, 0, _Stage(row, BEHIND_ALL))})")
                 after.append(f"{self._array(v, 0)}[0] = {v.dtype}({name})")
 
 
