@@ -280,6 +280,7 @@ def as_rows(op: str, input: Any, f: Any) -> Any:
 
 
 def row_sizes(value: Any, name: str, other: int, least: int = 1) -> Any:
+    """A size of windows in sequences as one in images: ``other`` for the height. None stays None."""
     return value if value is None else (other, *ints(value, 1, name, least))
 
 
