@@ -72,7 +72,7 @@ class Guard:
         except GONE:
             return False
         if self.leaf:
-            return type(found) is type(self.expected) and bool(found == self.expected or found != found)
+            return found is self.expected or same_leaf(found, self.expected)
         return found is self.expected
 
     def broken_if(self, bind: Callable[[Any], str]) -> str:
@@ -91,6 +91,17 @@ class Guard:
         except GONE:
             now = "gone"
         return f"{self.text}: {short(self.expected)} became {now}"
+
+
+def same_leaf(a: Any, b: Any) -> bool:
+    """Whether two values of :data:`LEAVES` are one to every computation: NaN is NaN, and -0.0 is not 0.0.
+
+    >>> same_leaf(float("nan"), float("nan")), same_leaf(1.0, float("nan")), same_leaf(0.0, -0.0), same_leaf(1, True)
+    (True, False, False, False)
+    """
+    if type(a) is not type(b):
+        return False
+    return repr(a) == repr(b) if isinstance(a, (float, np.inexact)) else bool(a == b)
 
 
 def short(value: Any) -> str:

@@ -213,8 +213,17 @@ def signature(leaves: list[Any]) -> list[Any]:
             v = leaf.value
             found.append((v.shape, v.dtype, v.strides, leaf.requires_grad, leaf._grad is None, first.setdefault(id(leaf), k)))
         else:
-            found.append((type(leaf), repr(leaf) if type(leaf) is float else leaf if isinstance(leaf, LEAVES) else id(leaf)))
+            found.append((type(leaf), _identity(leaf)))
     return found
+
+
+def _identity(leaf: Any) -> Any:
+    """What a Python argument is compared by: values that are spelled alike are one to every computation, and NaN is NaN."""
+    if isinstance(leaf, (float, complex, range, np.inexact)):
+        return repr(leaf)
+    if type(leaf) is slice:
+        return repr([_identity(part) for part in (leaf.start, leaf.stop, leaf.step)])
+    return leaf if isinstance(leaf, LEAVES) else id(leaf)
 
 
 def _told(entry: Any) -> str:

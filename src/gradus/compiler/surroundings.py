@@ -185,10 +185,10 @@ class Surroundings:
         for name in _global_names(code):
             if name in table:
                 self._add(name, Place("item", table, name), table[name])
-        named = enumerate(function.__defaults__ or ()), (function.__kwdefaults__ or {}).items()
-        for key, default in (pair for pairs in named for pair in pairs):
-            if not isinstance(default, LEAVES):
-                self._visit(f"{function.__name__}'s default {key}", default)
+        for form in ("__defaults__", "__kwdefaults__"):
+            defaults = getattr(function, form)
+            if defaults is not None:
+                self._add(f"{function.__name__}.{form}", Place("attribute", function, form), defaults)
 
     def _cell(self, name: str, cell: Any, own: bool) -> None:
         try:
@@ -239,6 +239,11 @@ class Surroundings:
     def _container(self, text: str, value: Any) -> None:
         if isinstance(value, (set, frozenset)):
             self.guards.append(Guard(text, Place("members", value), frozenset(value)))
+            return
+        if type(value) is tuple:  # whoever holds it is asked whether it is the same one, and then its items are
+            for key, item in enumerate(value):
+                if not isinstance(item, LEAVES):
+                    self._visit(f"{text}[{key}]", item)
             return
         self.guards.append(Guard(f"len({text})", Place("length", value), len(value)))
         items = value.items() if isinstance(value, dict) else enumerate(value)
