@@ -8,9 +8,10 @@ Whatever happens, every tensor outside is afterwards as it was: what a run chang
 
 from __future__ import annotations
 
+import copy
 import gc
 import weakref
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -287,8 +288,12 @@ def map_tree(f: Callable[[Any], Any], tree: Any) -> Any:
     >>> map_tree(lambda x: x + 1, (1, [2, {"a": 3}]))
     (2, [3, {'a': 4}])
     """
-    if isinstance(tree, dict):
+    if type(tree) is dict:
         return {key: map_tree(f, item) for key, item in tree.items()}
+    if isinstance(tree, dict):
+        found = copy.copy(tree)
+        found.update({key: map_tree(f, item) for key, item in tree.items()})
+        return found
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return type(tree)(*[map_tree(f, item) for item in tree])
     if type(tree) in (tuple, list):
@@ -405,6 +410,8 @@ def _finish(world: Trace, result: Any, arguments: dict[int, State]) -> Traced:
             return leaf.node
         if isinstance(leaf, Tensor) and (isinstance(leaf.value, Tracer) or id(leaf) in world.inside):
             return own[id(leaf)] if id(leaf) in own else Output(world.argument(leaf.value), leaf.requires_grad)
+        if isinstance(leaf, Iterator):
+            raise _one_reading(leaf)
         return leaf
 
     tree = map_tree(output, result)
@@ -421,6 +428,17 @@ def _finish(world: Trace, result: Any, arguments: dict[int, State]) -> Traced:
     return traced
 
 
+def _one_reading(result: Any) -> TraceError:
+    return TraceError(
+        "a compiled function cannot return what can be read once only",
+        got=f"a {type(result).__name__}",
+        wanted="tensors, in tuples, lists or dicts",
+        why="its items would be computed after the trace",
+        fix="return a list",
+        code="E42",
+    )
+
+
 def _writes(world: Trace, arguments: dict[int, State]) -> tuple[list[tuple[int, Value]], list[State]]:
     """What arguments' memory becomes, and all tensors that are written; what becomes of states goes to the graph."""
     writes: list[tuple[int, Value]] = []
@@ -432,6 +450,7 @@ def _writes(world: Trace, arguments: dict[int, State]) -> tuple[list[tuple[int, 
         new = world.argument(state.tensor.value)
         if new is state.value:
             continue
+        _refuse_read_only(state)
         _refuse_other_type(state, new)
         written.append(state)
         if position >= 0:
@@ -443,6 +462,18 @@ def _writes(world: Trace, arguments: dict[int, State]) -> tuple[list[tuple[int, 
             raise shared_memory(cell.first.array)
     world.graph.updates += updates.items()
     return writes, written
+
+
+def _refuse_read_only(state: State) -> None:
+    if not state.array.flags.writeable:
+        raise AliasError(
+            "this memory is read-only",
+            got=f"a write to {state.value.typed()}, a part of an expanded tensor or of a read-only NumPy array",
+            wanted="memory that may be written to",
+            why="a kernel would not ask, and write all the same",
+            fix="x = x.clone(); then write to it",
+            code="E18",
+        )
 
 
 def _refuse_other_type(state: State, new: Value) -> None:
