@@ -5,9 +5,14 @@ The first call runs eagerly, so that an optimiser makes its buffers and every er
 
 from __future__ import annotations
 
+import copy
 import functools
+import inspect
+import os
+import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -24,10 +29,37 @@ from gradus.compiler.specialisation import MISS, Specialisation
 from gradus.compiler.surroundings import Surroundings, refuse_changes
 from gradus.compiler.tiers import NATIVE, chosen_tier
 from gradus.compiler.trace import map_tree, trace
-from gradus.errors import TraceError, UsageWarning
+from gradus.errors import TraceError, UsageError, UsageWarning
 from gradus.mode import MODE
 
 PATIENCE = 4  # programs of one function before a person is told why there are so many
+
+
+LIVING: weakref.WeakSet[Compiled] = weakref.WeakSet()
+
+
+def _free_locks() -> None:
+    """In a forked process nobody is left to open a lock that another thread held."""
+    for compiled in LIVING:
+        compiled.lock._at_fork_reinit()  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_locks)
+
+
+def _refuse_what_does_not_return(function: Any) -> None:
+    asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    if callable(function) and not asynchronous and not inspect.isgeneratorfunction(function):
+        return
+    kind = "a coroutine" if asynchronous else "a generator" if callable(function) else f"a {type(function).__name__}"
+    raise UsageError(
+        "compile takes a function that returns its results",
+        got=kind,
+        wanted="a function of tensors, a method, a Module",
+        fix="compile the function that computes one step, and loop or wait around its calls" if callable(function) else "",
+        code="E29",
+    )
 
 
 def optimised(graph: Graph, external: set[int]) -> Graph:
@@ -62,6 +94,7 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[..., Any], tier: str | None = None) -> None:
+        _refuse_what_does_not_return(function)
         self.function, self.tier = function, chosen_tier(tier)
         self.specialisations: list[Specialisation] = []
         self.calls = 0
@@ -70,6 +103,7 @@ class Compiled:
         self.warned = self.warmed = False
         self.checks: list[Callable[[Graph, Callable[..., Any]], None]] = []
         functools.update_wrapper(self, function if hasattr(function, "__name__") else type(function))
+        LIVING.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.fast is not None and not kwargs:
@@ -95,6 +129,19 @@ class Compiled:
                 return self.function(*args, **kwargs)
             new = self._specialise(args, kwargs, leaves, structure)
             return self.function(*args, **kwargs) if new is None else new.run(leaves)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        """A copy has programs of its own; a method of a copied object belongs to the copy."""
+        twin = type(self)(copy.deepcopy(self.function, memo), self.tier)
+        twin.calls, twin.checks = min(self.calls, 1), list(self.checks)
+        return twin
+
+    def __reduce__(self) -> Any:
+        """As functions are: by the name under which it is found; else by that of what it compiles. Programs do not travel."""
+        found: Any = sys.modules.get(getattr(self, "__module__", ""))
+        for name in getattr(self, "__qualname__", "").split("."):
+            found = getattr(found, name, None)
+        return self.__qualname__ if found is self else (type(self), (self.function, self.tier))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -183,7 +230,7 @@ def compile(function: Callable[..., Any] | None = None, *, tier: str | None = No
 
     Raises:
         TraceError: the function looks at numbers that a trace does not have.
-        UsageError: "native" without Numba.
+        UsageError: "native" without Numba, or something that is no function, a generator or a coroutine.
 
     Example:
         >>> import gradus
@@ -194,5 +241,7 @@ def compile(function: Callable[..., Any] | None = None, *, tier: str | None = No
         [6.0, 6.0, 6.0]
     """
     if function is None:
-        return functools.partial(Compiled, tier=tier)
+        return functools.partial(compile, tier=tier)
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(Compiled(function.__func__, tier))
     return Compiled(function, tier)

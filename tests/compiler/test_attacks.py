@@ -1,0 +1,312 @@
+"""A hostile but legal user: compiled code does what eager code does, or refuses in words; it never goes quietly wrong."""
+
+from __future__ import annotations
+
+import collections
+import copy
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradus
+from gradus import nn
+
+X = gradus.ones(3)
+
+
+def doubled(x: gradus.Tensor) -> gradus.Tensor:
+    return x * 2
+
+
+compiled_doubled = gradus.compile(doubled)
+
+
+@gradus.compile
+def decorated(x: gradus.Tensor) -> gradus.Tensor:
+    return x * 2
+
+
+def warm(f: Callable[..., Any], *args: Any) -> Any:
+    for _ in range(3):
+        result = f(*args)
+    return result
+
+
+# Values that compare in odd ways.
+
+
+@pytest.mark.parametrize("after", [float("nan"), -0.0, np.float64(0.0)])
+def test_a_number_outside_that_becomes_an_odd_one(after: Any) -> None:
+    factor: Any = 0.0
+    f = gradus.compile(lambda x: x * factor)
+    warm(f, X)
+    factor = after
+    np.testing.assert_array_equal(np.signbit(f(X).numpy()), np.signbit(np.ones(3) * after))
+    np.testing.assert_array_equal(f(X).numpy(), np.ones(3) * after)
+
+
+def test_an_argument_that_becomes_minus_zero() -> None:
+    f = gradus.compile(lambda x, s: x * s)
+    warm(f, X, np.float64(0.0))
+    assert np.signbit(f(X, np.float64(-0.0)).numpy()).all()
+
+
+def test_nan_stays_the_same_number() -> None:
+    factor = np.float32("nan")
+    f = gradus.compile(lambda x, s: x * s * factor)
+    for _ in range(4):
+        factor = np.float32("nan")
+        f(X, np.float32("nan"))
+    assert len(f.specialisations) == 1
+
+
+def test_equal_slices_share_a_program() -> None:
+    f = gradus.compile(lambda x, s, n: x[s] * sum(n))
+    for _ in range(4):
+        f(X, slice(0, 2), range(3))
+    assert len(f.specialisations) == 1
+    assert f(X, slice(0, 1), range(3)).shape == (1,)
+
+
+def test_defaults_that_are_replaced() -> None:
+    def scaled(x, factor=2.0, *, shift=1.0):
+        return x * factor + shift
+
+    f = gradus.compile(scaled)
+    assert (warm(f, X).numpy() == 3).all()
+    scaled.__defaults__ = (5.0,)
+    assert (f(X).numpy() == 6).all()
+    scaled.__kwdefaults__["shift"] = 0.0
+    assert (f(X).numpy() == 5).all()
+
+
+def test_an_item_of_a_mutable_default() -> None:
+    def scaled(x, factors=(), more=[2.0]):  # noqa: B006
+        return x * more[0]
+
+    f = gradus.compile(scaled)
+    warm(f, X)
+    scaled.__defaults__[1][0] = 7.0
+    assert (f(X).numpy() == 7).all()
+
+
+# Memory.
+
+
+@pytest.mark.parametrize("tier", ["numpy", "native"])
+def test_a_read_only_array_is_not_written_to(tier: str) -> None:
+    memory = np.zeros(3000, np.float32)
+    memory.flags.writeable = False
+    state = gradus.from_numpy(memory)
+
+    def step(x):
+        state.add_(x)
+        return x * 2
+
+    f = gradus.compile(step, tier=tier)
+    for _ in range(3):
+        with pytest.raises(gradus.GradusError, match="read-only"):
+            f(gradus.ones(3000))
+    assert not memory.any()
+
+
+# What is compiled.
+
+
+def test_copies_of_a_compiled_function() -> None:
+    warm(compiled_doubled, X)
+    for twin in (copy.deepcopy(compiled_doubled), pickle.loads(pickle.dumps(compiled_doubled)), copy.copy(compiled_doubled)):
+        assert (warm(twin, X).numpy() == 2).all()
+    warm(decorated, X)
+    assert pickle.loads(pickle.dumps(decorated)) is decorated
+
+
+def test_a_copied_model_takes_its_compiled_method_along() -> None:
+    model = nn.Linear(3, 2)
+    model.fast = gradus.compile(model.forward)
+    warm(model.fast, X)
+    twin = copy.deepcopy(model)
+    with gradus.no_grad():
+        twin.weight.fill_(0)
+        twin.bias.fill_(0)
+        assert (warm(twin.fast, X).numpy() == 0).all() and (model.fast(X).numpy() != 0).any()
+
+
+def test_methods_of_all_kinds() -> None:
+    class Scale:
+        def __init__(self, factor: float) -> None:
+            self.factor = factor
+
+        @gradus.compile
+        def plain(self, x):
+            return x * self.factor
+
+        @gradus.compile
+        @staticmethod
+        def static(x):
+            return x + 1
+
+        @gradus.compile(tier="numpy")
+        @classmethod
+        def of_class(cls, x):
+            return x + 2
+
+    two, three = Scale(2.0), Scale(3.0)
+    for _ in range(3):
+        assert (two.plain(X).numpy() == 2).all() and (three.plain(X).numpy() == 3).all()
+        assert (two.static(X).numpy() == 2).all() and (Scale.of_class(X).numpy() == 3).all()
+
+
+def coroutine() -> Any:
+    async def f(x):
+        return x
+
+    return f
+
+
+def generator() -> Any:
+    def f(x):
+        yield x
+
+    return f
+
+
+@pytest.mark.parametrize("wrong", [3, coroutine(), generator()])
+def test_what_does_not_return_is_refused(wrong: Any) -> None:
+    with pytest.raises(gradus.GradusError, match="returns its results"):
+        gradus.compile(wrong)
+
+
+def test_a_result_that_can_be_read_once_is_refused() -> None:
+    f = gradus.compile(lambda x: (y * 2 for y in (x, x)))
+    f(X)
+    with pytest.raises(gradus.GradusError, match="read once"):
+        f(X)
+
+
+def test_dictionaries_keep_their_type() -> None:
+    def f(given):
+        assert type(given) is collections.OrderedDict
+        return collections.defaultdict(list, {key: x * 2 for key, x in given.items()})
+
+    g = gradus.compile(f)
+    for k in range(4):
+        found = g(collections.OrderedDict(a=X * k))
+        assert type(found) is collections.defaultdict and (found["a"].numpy() == 2 * k).all() and found["b"] == []
+
+
+def test_recursion() -> None:
+    def power(x, n):
+        return x if n == 0 else f(x * 2, n - 1)
+
+    f = gradus.compile(power)
+    assert (warm(f, X, 5).numpy() == 32).all()
+
+
+# Threads and processes.
+
+
+def test_many_threads_take_steps() -> None:
+    total = gradus.zeros(500)
+
+    def step(x):
+        total.add_(x)
+        return total.sum()
+
+    f = gradus.compile(step)
+    threads = [threading.Thread(target=lambda: [f(gradus.ones(500)) for _ in range(100)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (total.numpy() == 400).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_does_not_wait_for_a_thread_that_it_has_not() -> None:
+    f = gradus.compile(doubled)
+    warm(f, X)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with f.lock:
+            held.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        os._exit(0 if (f(X).numpy() == 2).all() else 1)
+    _, status = os.waitpid(child, 0)
+    done.set()
+    thread.join()
+    assert status == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals go to processes of POSIX systems")
+def test_ctrl_c_while_tracing_leaves_nothing_behind() -> None:
+    weight = nn.Parameter(gradus.ones(3))
+
+    def step(x):
+        y = weight * x
+        for _ in range(4000):
+            y = gradus.sin(y)
+        return y
+
+    f = gradus.compile(step)
+    f(X)
+
+    def interrupted() -> None:
+        threading.Timer(0.03, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        f(X)
+        time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert type(weight.value) is np.ndarray and gradus.mode.MODE.world is None
+    assert (warm(gradus.compile(lambda x: weight * x), X).detach().numpy() == 1).all()
+
+
+# A user's elementwise function.
+
+
+def test_elementwise_reads_a_parameter() -> None:
+    w, x = nn.Parameter(gradus.ones(3) * 2), gradus.ones(3).requires_grad_()
+    f = gradus.elementwise(lambda a: a * w)
+    for k in range(1, 4):
+        f(x).sum().backward()
+        assert (w.grad.numpy() == k).all() and (x.grad.numpy() == 2 * k).all()
+
+
+def test_elementwise_number_that_changes_before_backward() -> None:
+    factor = 1.0
+    f = gradus.elementwise(lambda a: a * factor)
+    x = gradus.ones(3).requires_grad_()
+    y = f(x)
+    factor = 5.0
+    with pytest.raises(gradus.GradusError, match="changed before the backward"):
+        y.sum().backward()
+    f(x).sum().backward()
+    assert (x.grad.numpy() == 5).all()
+
+
+def test_elementwise_arguments() -> None:
+    @gradus.elementwise
+    def f(a, b=1.0, *, c=0.0):
+        return a * 3 + c
+
+    x, unused = gradus.ones(3).requires_grad_(), gradus.ones(3).requires_grad_()
+    (f(x, unused) + f(a=x, b=2.0) + f(x, c=1.0)).sum().backward()
+    assert (x.grad.numpy() == 9).all() and unused.grad is None
+    with pytest.raises(gradus.GradusError, match="not elementwise"):
+        gradus.elementwise(lambda a: (a, a))(x)
