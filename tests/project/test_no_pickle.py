@@ -19,9 +19,10 @@ def unsafe(source: str) -> list[str]:
     """What in ``source`` could run code out of a file or a string, as ``line: name``."""
     found = []
     tree = ast.parse(source)
-    # Parameters and variables that bear a builtin's name are not the builtin.
+    # Parameters, variables and the module's own functions that bear a builtin's name are not the builtin.
     own = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     own |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    own |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
