@@ -33,9 +33,7 @@ from gradus.errors import TraceError, UsageError, UsageWarning
 from gradus.mode import MODE
 
 PATIENCE = 4  # programs of one function before a person is told why there are so many
-
-
-LIVING: weakref.WeakSet[Compiled] = weakref.WeakSet()
+LIVING: weakref.WeakSet[Compiled] = weakref.WeakSet()  # whose locks a forked process opens
 
 
 def _free_locks() -> None:
@@ -49,6 +47,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _refuse_what_does_not_return(function: Any) -> None:
+    """E29 for what gives its results piece by piece or later, and for what cannot be called."""
     asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
     if callable(function) and not asynchronous and not inspect.isgeneratorfunction(function):
         return

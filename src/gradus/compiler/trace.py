@@ -525,6 +525,7 @@ def _refuse_shared_memory(world: Trace, arguments: dict[int, State], written: li
 
 
 def shared_memory(array: np.ndarray) -> AliasError:
+    """The error for memory that is written, and reached in two ways."""
     return AliasError(
         "a compiled function writes to memory that it also reaches by way of another tensor from outside",
         got=f"two tensors that share the memory of a {array.dtype}{list(array.shape)}",
