@@ -7,6 +7,7 @@ needs no compiler: only LLVM is imported, and nothing is unpickled or executed b
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import importlib
@@ -158,6 +159,7 @@ def _read(name: str) -> tuple[str, bytes] | None:
 def _write(name: str, symbol: str, code: bytes) -> None:
     """Keep an entry; a folder that cannot be written to only costs the next program its warm start."""
     body = symbol.encode() + b"\n" + code
+    path = ""
     try:
         folder = kernel_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -166,7 +168,9 @@ def _write(name: str, symbol: str, code: bytes) -> None:
             file.write(MAGIC + hashlib.sha256(body).digest() + body)
         os.replace(path, folder / name)
     except OSError:
-        return
+        if path:  # a full disk is not to be filled further
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 LIBRARY = Library()
