@@ -17,6 +17,7 @@ import pytest
 
 import gradus
 from gradus import nn
+from gradus.compiler import native
 
 X = gradus.ones(3)
 
@@ -115,6 +116,29 @@ def test_a_read_only_array_is_not_written_to(tier: str) -> None:
         with pytest.raises(gradus.GradusError, match="read-only"):
             f(gradus.ones(3000))
     assert not memory.any()
+
+
+@pytest.mark.parametrize("tier", ["numpy", "native"])
+def test_a_read_only_argument_is_not_written_to(tier: str) -> None:
+    f = gradus.compile(lambda x: x.add_(1) * 2, tier=tier)
+    warm(f, gradus.ones(4))
+    for memory in (np.ones(4, np.float32), np.broadcast_to(np.float32(1), (4,))):
+        memory.flags.writeable = False
+        with pytest.raises(gradus.GradusError, match=r"\[E18\]"):
+            f(gradus.from_numpy(memory))
+        assert (memory == 1).all()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device here")
+def test_a_full_disk_is_not_filled_further(monkeypatch, tmp_path) -> None:
+    def full(handle: int, mode: str) -> Any:
+        os.close(handle)
+        return open("/dev/full", mode, buffering=0)
+
+    monkeypatch.setenv("GRADUS_CACHE", str(tmp_path))
+    monkeypatch.setattr(native.os, "fdopen", full)
+    native._write("kernel_0", "symbol", b"code")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 # What is compiled.

@@ -115,6 +115,8 @@ class Specialisation:
                 return f"argument {k} was a tensor that the function also reaches from outside"
         if self.memory and any(shares_any(leaf.value, self.memory) for leaf in leaves if isinstance(leaf, Tensor)) and not self.fixed:
             return "an argument lies in memory that the function writes to"
+        if any(not leaves[k].value.flags.writeable for k, _ in self.traced.writes):
+            return "an argument that is written to lies in read-only memory"
         inputs = [leaves[k].value for k in self.taken] if self.traced.writes else []
         if any(np.may_share_memory(x, y) for k, x in enumerate(inputs) for y in inputs[:k]):
             return "arguments, of which one is written to, share memory"
@@ -229,7 +231,7 @@ def _identity(leaf: Any) -> Any:
 def _told(entry: Any) -> str:
     if len(entry) == 6:
         return f"{entry[1]}{list(entry[0])}"
-    return repr(entry[1])
+    return entry[1] if type(entry[1]) is str and entry[0] is not str else repr(entry[1])
 
 
 def shares_any(array: Any, memory: set[int]) -> bool:
