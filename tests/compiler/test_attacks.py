@@ -334,3 +334,31 @@ def test_elementwise_arguments() -> None:
     assert (x.grad.numpy() == 9).all() and unused.grad is None
     with pytest.raises(gradus.GradusError, match="not elementwise"):
         gradus.elementwise(lambda a: (a, a))(x)
+
+
+def test_functions_are_traced_at_the_same_time_over_one_parameter() -> None:
+    weight = nn.Parameter(gradus.ones(3))
+    wrong: list[Any] = []
+
+    def step(x):
+        y = weight * x
+        for _ in range(500):
+            y = gradus.sin(y)
+        return y
+
+    def work(compiled: Callable[..., Any]) -> None:
+        try:
+            warm(compiled, X)
+        except gradus.GradusError as error:
+            wrong.append(error)
+
+    functions = [gradus.compile(step, tier="numpy") for _ in range(3)]
+    for compiled in functions:
+        compiled(X)  # eagerly, as every first call
+    threads = [threading.Thread(target=work, args=(compiled,)) for compiled in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong and type(weight.value) is np.ndarray
+    assert [len(compiled.specialisations) for compiled in functions] == [1, 1, 1]

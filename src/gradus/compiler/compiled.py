@@ -34,12 +34,13 @@ from gradus.mode import MODE
 
 PATIENCE = 4  # programs of one function before a person is told why there are so many
 LIVING: weakref.WeakSet[Compiled] = weakref.WeakSet()  # whose locks a forked process opens
+TRACING = threading.RLock()  # one trace at a time: tracers stand in tensors that another function may read too
 
 
 def _free_locks() -> None:
     """In a forked process nobody is left to open a lock that another thread held."""
-    for compiled in LIVING:
-        compiled.lock._at_fork_reinit()  # type: ignore[attr-defined]
+    for lock in (TRACING, *(compiled.lock for compiled in LIVING)):
+        lock._at_fork_reinit()  # type: ignore[attr-defined]
 
 
 if hasattr(os, "register_at_fork"):
@@ -117,17 +118,23 @@ class Compiled:
             return self.function(*args, **kwargs)
         with self.lock:
             leaves, structure = flatten(args, kwargs)
-            for k, candidate in enumerate(self.specialisations):
-                if not candidate.broken(leaves, structure):
-                    if k:
-                        self.specialisations.insert(0, self.specialisations.pop(k))
-                    self.fast = self.specialisations[0].fast_call
-                    return candidate.run(leaves)
-            if self.calls == 0:
-                self.calls = 1
-                return self.function(*args, **kwargs)
-            new = self._specialise(args, kwargs, leaves, structure)
-            return self.function(*args, **kwargs) if new is None else new.run(leaves)
+            known = self._known(leaves, structure)
+            if known is None and self.calls:
+                with TRACING:  # tracers of another thread may have stood in a tensor a moment ago: look again
+                    known = self._known(leaves, structure) or self._specialise(args, kwargs, leaves, structure)
+            self.calls = 1
+            if known is not None:
+                return known.run(leaves)
+        return self.function(*args, **kwargs)
+
+    def _known(self, leaves: list[Any], structure: Any) -> Specialisation | None:
+        """The program that fits a call, put first; None if there is none."""
+        for k, candidate in enumerate(self.specialisations):
+            if not candidate.broken(leaves, structure):
+                self.specialisations.insert(0, self.specialisations.pop(k))
+                self.fast = candidate.fast_call
+                return candidate
+        return None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
         """A copy has programs of its own; a method of a copied object belongs to the copy."""
