@@ -83,11 +83,15 @@ def test_the_curve_is_that_of_eager_mode(images, kind, optimizer) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         eager, compiled, a, b = both(images, len(images[0]), fit, model=lambda: model_of(kind), optimizer=optimizer, lr=0.01, **smoothing)
-    assert np.allclose(a.step_losses, b.step_losses, rtol=1e-5, atol=0)
+    # AdamW makes full steps of gradients that are nothing but rounding, and compiled sums round otherwise: after some dozens of steps
+    # the curves of the network of convolutions differ in the fourth digit. SGD's stay together.
+    whole = 1e-5 if optimizer == "sgd" else 3e-3
+    assert np.allclose(a.step_losses[:30], b.step_losses[:30], rtol=1e-5, atol=0)
+    assert np.allclose(a.step_losses, b.step_losses, rtol=whole, atol=0)
     for column in ("loss", "accuracy", "val_loss", "val_accuracy", "lr"):
-        assert a[column] == pytest.approx(b[column], rel=1e-5), column
+        assert a[column] == pytest.approx(b[column], rel=whole), column
     assert compiled.step == eager.step == 2 * -(-1293 // 32)
-    assert compiled.gradient_norm == pytest.approx(eager.gradient_norm, rel=1e-3)
+    assert compiled.gradient_norm == pytest.approx(eager.gradient_norm, rel=max(1e-3, 10 * whole))
     assert traced(compiled) == 2  # full batches and the last, smaller one; a rate that moves makes no third
     assert traced(compiled, "measure") >= 1
     assert compiled.notices == []
