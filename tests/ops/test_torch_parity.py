@@ -181,6 +181,9 @@ NO_TWIN = {
     "random_uniform": "another generator",
     "checked_labels": "its input again, or an error",
     "checked_rows": "its input again, or an error",
+    "conv_max_pool2d": "conv2d and max_pool2d, which have twins",
+    "conv_max_pool2d_weight_gradient": "gradients of conv2d and max_pool2d, which have twins",
+    "conv_max_pool2d_input_gradient": "gradients of conv2d and max_pool2d, which have twins",
 }
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from gradus.compiler.graph import Graph
 from gradus.compiler.numpy_program import NumpyProgram, prepared
 from gradus.compiler.passes.expand import expand
+from gradus.compiler.passes.pooled_convolution import pool_in_convolutions
 from gradus.compiler.passes.pooling import pool_first
 from gradus.compiler.passes.reductions import split_reductions
 from gradus.compiler.passes.sharing import drop_dead, share
@@ -64,7 +65,7 @@ def _refuse_what_does_not_return(function: Any) -> None:
 
 def optimised(graph: Graph, external: set[int]) -> Graph:
     """All passes, in order."""
-    graph = pool_first(simplify(graph, external))
+    graph = pool_in_convolutions(pool_first(simplify(graph, external)))
     graph = expand(graph, lambda call: handmade(call) is not None)
     graph = split_reductions(simplify(graph, external))
     graph = drop_dead(share(graph))

@@ -198,6 +198,19 @@ def less(typing_context, a, b):
 
 
 @intrinsic
+def equal(typing_context, a, b):
+    """The mask of the lanes with a == b; no NaN is."""
+    kind = Lanes(types.boolean, a.of)
+    return kind(a, b), lambda context, builder, signature, values: builder.fcmp_ordered("==", *values)
+
+
+@intrinsic
+def both(typing_context, a, b):
+    """The mask of the lanes that two masks have."""
+    return a(a, b), lambda context, builder, signature, values: builder.and_(*values)
+
+
+@intrinsic
 def pick(typing_context, mask, a, b):
     """a in the lanes of a mask, b in the others."""
     return a(mask, a, b), lambda context, builder, signature, values: builder.select(*values)

@@ -24,6 +24,9 @@ NO_DERIVATIVE = {
     "floor_divide": "piecewise constant",
     "stop_gradient": "a constant by definition",
     "random_uniform": "depends on no data",
+    "conv_max_pool2d": "a compiler puts it in after it has differentiated",
+    "conv_max_pool2d_weight_gradient": "a compiler puts it in after it has differentiated",
+    "conv_max_pool2d_input_gradient": "a compiler puts it in after it has differentiated",
 }
 
 
