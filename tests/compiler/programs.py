@@ -85,7 +85,7 @@ class Program(NamedTuple):
 
     @property
     def results(self) -> list[str]:
-        """Names that are returned; what is looked up with wrong numbers is among them, for what nobody needs is not looked up when compiled."""
+        """Names that are returned, what is looked up with wrong numbers among them: compiled, what nobody needs is not looked up."""
         if not self.wrong_at_last:
             return list(self.outputs)
         below = {leaf.name for leaf in self.leaves if leaf.kind.startswith("below")}
@@ -192,7 +192,7 @@ def view_shape(leaf: Leaf) -> tuple[int, ...]:
     return tuple(eval(leaf.view, {"a": torch.zeros(leaf.base), "torch": torch}).shape)
 
 
-SPECIAL = (np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-40, -1e-40, 3e38, -1.0, 1.0)
+SPECIAL = (np.nan, np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-40, -1e-40, 3e38, -1.0, 1.0)
 
 
 def numbers(program: Program, leaf: Leaf, call: int) -> np.ndarray:
@@ -238,11 +238,12 @@ class Writer:
     def __init__(self, seed: int, libraries: list[dict[str, Any]], large: bool = False) -> None:
         self.rng = random.Random(seed)
         self.seed, self.libraries, self.large = seed, libraries, large
-        self.limit = LARGEST if not large else 200_000
+        self.limit = LARGEST if not large else 60_000
         self.leaves: list[Leaf] = []
         self.body: list[Line] = []
         self.random = False
         self.special = self.rng.random() < 0.2
+        self.plain = self.rng.random() < 0.15  # plain gradient descent
         self.dtype = "float64" if self.rng.random() < 0.12 else "float32"
         self.refused: list[str] = []
         self.count = {"x": 0, "p": 0, "s": 0, "v": 0}
@@ -282,7 +283,7 @@ class Writer:
             dtype = self.rng.choice(["int64", "int32", "bool"])
             self.leaf("x", "whole", shape, dtype)
             return
-        kind = self.rng.choice(["smooth", "grid", "positive"]) if not self.special else self.rng.choice(["special", "grid", "smooth"])
+        kind = self.rng.choice(["smooth", "grid", "positive"]) if not self.special else self.rng.choice(["special", "special", "grid"])
         dtype = self.dtype if self.rng.random() < 0.95 else "float64"
         view = "a"
         if shape and self.rng.random() < 0.2:
@@ -447,7 +448,7 @@ class Writer:
             return False
         if made.is_floating_point() and made.numel():
             sound = bool(made.detach().isfinite().all()) and float(made.detach().abs().max()) < 1e3
-            return sound or self.rng.random() < (0.5 if self.special else 0.03)
+            return sound or self.rng.random() < (0.8 if self.special else 0.03)
         return True
 
     def statement(self) -> None:
@@ -491,6 +492,8 @@ class Writer:
             if terms:
                 exec("loss = " + " + ".join(f"({name} * {WEIGHTS[k % len(WEIGHTS)]}).sum()" for k, name in enumerate(terms)), env)
                 exec("loss.backward()", env)
+        if self.plain:
+            return [Line(f"{name}.sub_({name}.grad * 0.125)", UPDATES[0]) for name in states if self.env[name].grad is not None]
         for _ in range(self.rng.randint(0, 2 + len(states))):
             if not states:
                 break
@@ -550,7 +553,7 @@ class Writer:
             tuple(outputs),
             wrong,
             self.random,
-            self.rng.random() < 0.4,
+            self.plain or self.rng.random() < 0.4,
         )
         return program.without(set(), set(), set(), set())
 

@@ -15,7 +15,7 @@ SMOOTH = (
     "torch.sqrt({f}.abs() + 0.25); torch.rsqrt({f}.abs() + 0.25); torch.reciprocal({f}.abs() + 0.5); torch.square({f}); "
     "torch.acos({f}.clamp(-0.75, 0.75)); torch.asin({f}.clamp(-0.75, 0.75)); torch.atanh({f}.clamp(-0.75, 0.75)); "
     "torch.acosh({f}.abs() + 1.25); {f} ** 2; {f} ** 3; ({f}.abs() + 0.5) ** 0.5; ({f}.abs() + 0.5) ** 1.5; torch.log({f}); "
-    "torch.sqrt({f}); torch.log1p({f}); 1.0 / {f}; torch.log(torch.softmax({f1}, {d})); 2.0 ** {f}"
+    "torch.sqrt({f}); torch.log1p({f}); 1.0 / {f}; torch.log(torch.softmax({f1}.clamp(-20, 20), {d})); 2.0 ** {f}"
 ).split("; ")
 EXACT = (
     "{f}.abs(); -{f}; torch.relu({f}); {f}.clamp({k}, 1.5); {f}.clamp(max=0.5); torch.floor({f}); torch.ceil({f}); torch.round({f}); "
@@ -53,7 +53,8 @@ EXTREMES = (
     "torch.sort({f1}, {d}, stable=True)[0]; torch.topk({f1}.detach(), 1, {d})[0]"
 ).split("; ")
 MOVES = (
-    "{x2}.transpose({d}, {e}); {x2}.t(); {x}.permute({perm}); {x3}.permute({perm}).transpose(0, 1); {x}.reshape(-1); {x}.reshape({shape}); {x}.reshape({shape}); "
+    "{x2}.transpose({d}, {e}); {x2}.t(); {x}.permute({perm}); {x3}.permute({perm}).transpose(0, 1); {x}.reshape(-1); "
+    "{x}.reshape({shape}); {x}.reshape({shape}); "
     "{x}.unsqueeze({u}); {x}.squeeze(); {x1}.flip({d}); torch.roll({x1}, 1, {d}); {x1}[{cut}]; {x1}[{cut}]; {x1}[{cut}]; {x1}[0]; "
     "{x1}[..., -1]; {x1}[...]; {x}.unsqueeze(0).expand(3, *{same}.shape); {x1}.narrow({d}, 0, 1); torch.cat([{x1}, {s}], {d}); "
     "torch.stack([{x}, {s}, {s}], {u}); torch.cat([{x1}, {s}, {s}], {d}); torch.tril({x2}); torch.triu({x2}, 1); {x2}.flatten(0, 1); "
