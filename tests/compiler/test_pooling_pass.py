@@ -1,4 +1,4 @@
-"""Bias and ReLU behind max pooling: the same numbers, the same gradients, on a quarter of the memory."""
+"""ReLU behind max pooling: the same numbers, the same gradients, on a quarter of the memory."""
 
 from __future__ import annotations
 

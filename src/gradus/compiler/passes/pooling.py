@@ -1,8 +1,9 @@
-"""Bias and ReLU after max pooling instead of before it, on a quarter of the numbers.
+"""ReLU after max pooling instead of before it, on a quarter of the numbers.
 
-Adding a constant and cutting at 0 keep the order of numbers, in floating point too, so max_pool(relu(z + b)) is exactly
-relu(max_pool(z) + b). Going back, max_pool's gradient puts each number at one place of its window: masking and summing before that is the
-same as after it. (Where z + b rounds two places of a window to the same number, the gradient goes to the larger of them, not to the first.)
+Cutting at 0 keeps the order of numbers, so max_pool(relu(x)) is relu(max_pool(x)) exactly. Going back, max_pool's gradient puts each number
+at one place of its window, and where the largest is above 0 it is the same place before and after ReLU: masking and summing before the
+numbers are spread gives what masking and summing afterwards gives. A bias does not move: adding it may round two places of a window to the
+same number, and then the gradient would go to another of them than in eager mode.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gradus.compiler.tracers import Tracer
 
 
 def pool_first(graph: Graph) -> Graph:
-    """The same graph, in which max pooling sees what comes before bias and ReLU."""
+    """The same graph, in which max pooling sees what comes before ReLU."""
     pooled: dict[Any, tuple[Value, Value]] = {}  # (what was pooled, how) to what is pooled now, and the result
     spread: dict[Value, Value] = {}  # a gradient spread over the windows to the gradient before that
 
@@ -36,19 +37,13 @@ def _made_by(value: Any, name: str) -> Call | None:
 
 
 def _forward(world: Rewriting, call: Call, pooled: dict[Any, tuple[Value, Value]], spread: dict[Value, Value]) -> Value | None:
-    """max_pool2d(relu(z + b)), and max_pool2d(relu(z))."""
+    """max_pool2d(relu(x))."""
     cut = _made_by(call.args[0], "relu") if call.record.name == "max_pool2d" else None
     if cut is None:
         return None
-    z, b = cut.args[0], None
-    added = _made_by(z, "add")
-    if added is not None and all(isinstance(arg, Value) for arg in added.args):
-        wide, narrow = added.args
-        if wide.shape == z.shape and narrow.ndim >= 2 and narrow.shape[-2:] == (1, 1) and wide.dtype == narrow.dtype:
-            z, b = wide, narrow
-    y = world.note(call.record, (world.stand_in(z),), call.params)
-    y = ops.relu(y if b is None else y + world.stand_in(b))
-    pooled[(call.args[0], repr(call.params))] = z, y.node
+    x = cut.args[0]
+    y = ops.relu(world.note(call.record, (world.stand_in(x),), call.params))
+    pooled[(call.args[0], repr(call.params))] = x, y.node
     return y.node
 
 
