@@ -43,7 +43,23 @@ def a_derivative_that_begins_with_a_scalar() -> Made:
     return step, [p], lambda call: [gradus.tensor(drawn(3, seed=2 + call))]
 
 
-PROGRAMS = [a_copy_of_a_state_that_is_then_updated, a_derivative_that_begins_with_a_scalar]
+def two_matrices_that_each_descend_along_the_other() -> Made:
+    """The second product, run among the updates, read the first matrix after its step."""
+    p, q = gradus.tensor(drawn(8, 3), requires_grad=True), gradus.tensor(drawn(3, 4), requires_grad=True)
+
+    def step(x: Any) -> Any:
+        loss = (p @ q * x).sum()
+        loss.backward()
+        with gradus.no_grad():
+            for t in (p, q):
+                t.sub_(t.grad * 0.125)
+                t.grad = None
+        return loss
+
+    return step, [p, q], lambda call: [gradus.tensor(drawn(8, 4, seed=2 + call))]
+
+
+PROGRAMS = [two_matrices_that_each_descend_along_the_other, a_copy_of_a_state_that_is_then_updated, a_derivative_that_begins_with_a_scalar]
 
 
 def history(program: Callable[[], Made], wrap: Callable[[Any], Any]) -> list[np.ndarray]:

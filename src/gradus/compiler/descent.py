@@ -37,7 +37,7 @@ def find_descents(graph: Graph, units: list[Unit], memory: Mapping[Value, Value]
     for call in graph.calls:
         for v in call.inputs:
             uses[v] = uses.get(v, 0) + 1
-    roots = set(graph.roots)
+    roots, written = set(graph.roots), set(memory.values())
     found = []
     for unit in units:
         descent = _match(unit, memory)
@@ -45,13 +45,9 @@ def find_descents(graph: Graph, units: list[Unit], memory: Mapping[Value, Value]
             continue
         gradient = descent.product
         free = uses[gradient.output] == 1 and gradient.output not in roots
-        state = memory[descent.output]
-        if (
-            free
-            and is_product(gradient)
-            and product(gradient, places) is not None
-            and all(places[v].root is not state for v in gradient.inputs)
-        ):
+        # The product runs among the updates, when any state that is updated in place may have been written.
+        apart = all(places[v].root not in written for v in gradient.inputs)
+        if free and apart and is_product(gradient) and product(gradient, places) is not None:
             found.append(descent)
     return found
 
