@@ -100,7 +100,8 @@ class Trace(World):
         self.written: dict[tuple[int, Any], tuple[MutableMapping[Any, Any], Any, Any]] = {}
         self.number_guards: list[tuple[Number, Any]] = []
         self.leaf_guards: list[tuple[MutableMapping[Any, Any], Any, Any]] = []
-        self.tracers: weakref.WeakSet[Tracer] = weakref.WeakSet()
+        # No WeakSet: a Ctrl-C that arrives in the callback by which it forgets a member would be lost.
+        self.tracers: list[weakref.ref[Tracer]] = []
 
     # What the world does.
 
@@ -128,7 +129,7 @@ class Trace(World):
 
     def viewed(self, cell: Tracer) -> bool:
         """Whether some living tensor, or a saved value, is a view of a cell."""
-        return any(tracer.base is cell for tracer in self.tracers)
+        return any(tracer.base is cell for tracer in self.living())
 
     def adopt(self, tensor: Tensor, kind: str) -> State:
         """Note how a tensor is, and let the cell of its memory stand in."""
@@ -163,6 +164,10 @@ class Trace(World):
         """A cell that keeps what lies in another one now."""
         return self.tracer(self.argument(value))
 
+    def living(self) -> list[Tracer]:
+        """The tracers that somebody still holds."""
+        return [tracer for reference in self.tracers if (tracer := reference()) is not None]
+
     def read_number(self, owner: MutableMapping[Any, Any], key: Any) -> Any:
         """A number kept in a dictionary, as a symbol; other leaves as they are, guarded."""
         place = (id(owner), key)
@@ -190,7 +195,7 @@ class Trace(World):
     def tracer(self, value: Value) -> Tracer:
         """A cell with a value of the graph."""
         tracer = Tracer(self, value)
-        self.tracers.add(tracer)
+        self.tracers.append(weakref.ref(tracer))
         return tracer
 
     def argument(self, arg: Any) -> Any:
@@ -237,7 +242,7 @@ class Trace(World):
         if record.family == "check":
             self.graph.effects.append(output)
         tracer = Tracer(self, output, args[0] if is_window(record, args, call) else None)
-        self.tracers.add(tracer)
+        self.tracers.append(weakref.ref(tracer))
         return tracer
 
 
@@ -359,7 +364,7 @@ def _restore(states: list[State]) -> None:
 def _refuse_survivors(world: Trace, f: Any) -> None:
     """Raise if a tensor of the trace is still alive: it would never hold numbers."""
     for attempt in range(2):
-        alive = list(world.tracers)
+        alive = world.living()
         if not alive:
             return
         if not attempt:
