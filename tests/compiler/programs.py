@@ -104,7 +104,8 @@ class Program(NamedTuple):
                 text = f"{line.makes} = noise({NAME.sub(lambda found: f'noise({found[0]})', right)})"
             yield f"    {text}"
         if self.terms:
-            terms = [f"({name} * {WEIGHTS[k % len(WEIGHTS)]}).sum()" for k, name in enumerate(self.terms)]
+            named = [f"noise({name})" if noise else name for name in self.terms]
+            terms = [f"({name} * {WEIGHTS[k % len(WEIGHTS)]}).sum()" for k, name in enumerate(named)]
             yield f"    loss = {' + '.join(terms)}"
             yield "    loss.backward()"
         if self.updates:

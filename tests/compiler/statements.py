@@ -80,7 +80,8 @@ FUSED = (
     "F.cross_entropy({matrix}, {labels}, reduction='none'); F.cross_entropy({matrix}, {labels}, label_smoothing=0.25); "
     "F.nll_loss(F.log_softmax({matrix}, -1), {labels}); F.mse_loss({f}, {s}); F.l1_loss({f}, {s}); F.smooth_l1_loss({f}, {s}); "
     "F.binary_cross_entropy_with_logits({f}, torch.sigmoid({s}).detach()); F.conv2d({image}, {kernel}, padding={c}); "
-    "F.conv2d({image}, {kernel}, stride=2, padding=1); F.max_pool2d({image}, 2); F.avg_pool2d({image}, 2); "
+    "F.conv2d({image}, {kernel}, stride=2, padding=1); F.max_pool2d({image}, 2); "
+    "F.max_pool2d(torch.relu(F.conv2d({image}, {kernel}, padding=1)), 2); F.avg_pool2d({image}, 2); "
     "F.unfold({image}, 2, padding=1); F.scaled_dot_product_attention({f3}, {s}, {s}); "
     "F.fold(F.unfold({image}, 2), {same}.shape[2:], 2); F.max_pool2d({image}, 3, stride=1, padding=1)"
 ).split("; ")
