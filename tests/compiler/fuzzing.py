@@ -13,7 +13,8 @@ results smaller than that may be flushed to 0). n is the size of the program's l
 off although no disturbance shows it. NaN and infinities stand at the same places as in eager mode, and whole numbers and truth values are
 equal, except at places where the runs differ among themselves: there float32 does not determine the result, and nothing is compared. -0.0
 equals 0.0. The traced graph equals eager mode bit by bit, wherever both add up in the same order: see :func:`same_order`. An error is the
-same typed error however a program runs, and a compiled call that raises leaves every state as it was. PyTorch is judged by the same rule plus 4 times the differences between
+same typed error however a program runs, and a compiled call that raises leaves every state as it was. PyTorch is judged by the same rule
+plus 4 times the differences between
 PyTorch's own disturbed runs plus 1e-6: it sums in other orders, and what is exactly 0 in one is not in the other.
 
 Documented differences that random programs meet, by name:
