@@ -22,9 +22,8 @@ VOCABULARY = """
 abs acos acosh add argmax argmin asin asinh atan atan2 atanh bitwise_and bitwise_or bitwise_xor broadcast_to ceil concat copysign cos cosh
 cumprod cumsum divide einsum equal exp expand_dims expm1 flip floor floor_divide full greater greater_equal hypot isfinite isinf isnan
 less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul matrix_transpose max maximum
-min minimum multiply negative not_equal ones ones_like permute_dims pow prod reciprocal remainder reshape roll sign sin sinh sqrt square
-squeeze stack subtract sum take take_along_axis tan tanh tril triu trunc where zeros zeros_like all any count_nonzero round moveaxis
-arange pad
+min minimum multiply negative not_equal ones permute_dims pow prod reciprocal remainder reshape roll sign sin sinh sqrt square
+squeeze stack subtract sum take take_along_axis tan tanh tril triu trunc where zeros all any count_nonzero round moveaxis arange pad
 """.split()
 
 
@@ -73,6 +72,14 @@ class Namespace:
     def astype(self, x: Any, dtype: Any) -> Any:
         """``x`` in another dtype; ``x`` itself when it has that dtype."""
         return self.module.asarray(x).astype(dtype, copy=False)
+
+    def zeros_like(self, x: Any) -> Any:
+        """Zeros in C order, as in a trace, which does not know how ``x`` lies: results that lie alike are summed in the same order."""
+        return self.module.zeros(x.shape, x.dtype)
+
+    def ones_like(self, x: Any) -> Any:
+        """Ones in C order, see :meth:`zeros_like`."""
+        return self.module.ones(x.shape, x.dtype)
 
     def erf(self, x: Any) -> Any:
         """The error function."""

@@ -101,3 +101,20 @@ def test_an_index_out_of_range_leaves_states_written_earlier(tier: str) -> None:
     with pytest.raises(IndexRangeError):
         run(gradus.tensor([0, 4]))
     np.testing.assert_array_equal(state.numpy(), before)
+
+
+def test_a_derivative_rule_s_ones_lie_alike_when_traced(same: Callable[..., Any]) -> None:
+    """Eager mode's lay like the transposed input, those of the trace in C order, and then NumPy summed in another order."""
+
+    def build() -> Made:
+        x = gradus.tensor(drawn(8, 8, 8), requires_grad=True)
+
+        def step() -> Any:
+            x.grad = None
+            loss = gradus.cumprod(x.transpose(1, 2), 0).sum()
+            loss.backward()
+            return loss
+
+        return step, lambda call: (), lambda: [x.grad]
+
+    same(build)
