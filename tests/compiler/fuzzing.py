@@ -2,9 +2,11 @@
 native kernels; and in PyTorch.
 
 The rule. For every array that a call gives or leaves behind (results, gradients, states) there are: the run in question, y; the same
-program in float64, r; and some float32 runs that tell how well float32 determines the number at all: eager mode itself, and eager mode
-again with the last digit of everything that rounds moved up or down at random, forward and backward. With e the largest |run - r| among
-these, place by place but at least its mean over the array,
+program in float64, r; and some runs that tell how well float32 determines the number at all: eager mode itself; eager mode again with the
+last digit of everything that rounds moved up or down at random, forward and backward; and r again, disturbed by as much. (Where large
+terms cancel, sums in float32 may round to the very same number however their terms are disturbed, and the result is 0 in all those runs,
+by luck; in float64 nothing rounds, and the disturbance shows how large the terms are.) With e the largest |run - r| among these, place by
+place but at least its mean over the array,
 
     |y - r| <= 4 e + (4 + sqrt(n) / 4) ulp(r),
 
@@ -14,8 +16,8 @@ off although no disturbance shows it. NaN and infinities stand at the same place
 equal, except at places where the runs differ among themselves: there float32 does not determine the result, and nothing is compared. -0.0
 equals 0.0. The traced graph equals eager mode bit by bit, wherever both add up in the same order: see :func:`same_order`. An error is the
 same typed error however a program runs, and a compiled call that raises leaves every state as it was. PyTorch is judged by the same rule
-plus 4 times the differences between
-PyTorch's own disturbed runs plus 1e-6: it sums in other orders, and what is exactly 0 in one is not in the other.
+plus 4 times the differences between PyTorch's own runs, disturbed ones and one in float64, plus 1e-6: it sums in other orders, and what is
+exactly 0 in one is not in the other.
 
 Documented differences that random programs meet, by name:
 
@@ -23,7 +25,8 @@ Documented differences that random programs meet, by name:
 - *random streams* are Gradus' own: programs that draw are not run in PyTorch.
 - *dropped NaN*: floor, round, sign and their like, extremes and clamps of NaN have a derivative that is 0 whatever comes back in PyTorch;
   Gradus' 0 · NaN is NaN.
-- *overflow*: what is finite in float64 and not in float32 may be infinite one way and NaN another; it counts as not determined.
+- *overflow*: what is finite in float64 and not in float32 may be infinite one way and NaN another; it counts as not determined. So does
+  what is finite in PyTorch's float64 and not in its float32: its gelu is infinite from a quarter of the largest number on.
 - *log of softmax* is log_softmax when compiled, and so finite where a softmax rounds to 0: programs keep to where it does not.
 - *refusals*: what a trace cannot see through (a view of memory that is written later) raises AliasError or TraceError when compiled; then
   nothing may have changed. How often that is, is counted.
@@ -63,7 +66,8 @@ from gradus.primitive import REGISTRY
 
 REFUSALS = ("AliasError", "TraceError")
 STEPS = re.compile(r"floor|ceil|round|trunc|sign|remainder|%|max|min|clamp")
-TOLERANCE, ULPS, DISTURBED_RUNS = 4.0, 4.0, 3
+TOLERANCE, ULPS = 4.0, 4.0
+DISTURBED_RUNS, WIDE_DISTURBED_RUNS = 3, 2
 TORCH_TOLERANCE = 1e-6
 
 
@@ -93,23 +97,29 @@ class Disturbance:
     """Moves floats up or down by one unit in the last place, and the gradients that come back.
 
     That of seed 0 moves all of them up, whatever their sign: the worst for a sum whose terms cancel.
+
+    Attributes:
+        digits: the precision of each tensor that it met, in order. Given those of a narrow run, a wide one is disturbed by as much.
     """
 
-    def __init__(self, library: Any, seed: int) -> None:
+    def __init__(self, library: Any, seed: int, digits: Sequence[float] = ()) -> None:
         self.library, self.rng, self.away = library, np.random.default_rng(seed), seed == 0
+        self.digits: list[float] = []
+        self.known = iter(digits)
 
-    def factor(self, t: Any) -> Any:
+    def factor(self, t: Any, eps: float) -> Any:
         """1, or one more or less in the last place."""
-        eps = 2.0**-23 if str(t.dtype).endswith("float32") else 2.0**-52
         array = 1.0 + eps * (np.sign(np.nan_to_num(t.detach().numpy())) if self.away else self.rng.integers(-1, 2, tuple(t.shape)))
         return self.library.tensor(np.asarray(array).astype(str(t.dtype).split(".")[-1]))
 
     def __call__(self, t: Any) -> Any:
         if not isinstance(t, self.library.Tensor) or not t.is_floating_point():
             return t
-        y = t * self.factor(t)
+        eps = next(self.known, 2.0**-23 if str(t.dtype).endswith("float32") else 2.0**-52)
+        self.digits.append(eps)
+        y = t * self.factor(t, eps)
         if y.requires_grad:
-            y.register_hook(lambda g: g * self.factor(g))
+            y.register_hook(lambda g: g * self.factor(g, eps))
         return y
 
 
@@ -191,12 +201,14 @@ class Judge:
         self.wide = runs(Running(gradus, program, wide=True))
         disturbances = [Disturbance(gradus, k) for k in range(DISTURBED_RUNS)]
         self.others = [runs(Running(gradus, program, noise=noise)) for noise in disturbances]
+        disturbances = [Disturbance(gradus, k, disturbances[0].digits) for k in range(DISTURBED_RUNS, DISTURBED_RUNS + WIDE_DISTURBED_RUNS)]
+        self.others += [runs(Running(gradus, program, wide=True, noise=noise)) for noise in disturbances]
         self.undetermined, self.places = 0, 0
         self.ulps = ULPS + 0.25 * max((int(np.prod(leaf.base)) for leaf in program.leaves), default=1) ** 0.5
         self.parted = False
 
     def judge(self, way: str, call: int, found: Outcome, disturbed: Sequence[Outcome] = ()) -> None:
-        """Raise unless an outcome is right. ``disturbed``: PyTorch's own disturbed runs, where the outcome is PyTorch's."""
+        """Raise unless an outcome is right. ``disturbed``: PyTorch's own other runs, where the outcome is PyTorch's."""
         wanted = self.eager[call]
         errors_agree(way, call, found, wanted)
         if wanted.error or any(run[call].error for run in (self.wide, *self.others)):
@@ -432,6 +444,7 @@ def untouched(way: str, call: int, before: dict[str, np.ndarray], after: dict[st
 def compare_with_torch(program: Program, judge: Judge) -> None:
     """PyTorch against eager mode, by the same rule; where it has NaN, see *zero-safe* above."""
     disturbed = [runs(Running(torch, program, noise=Disturbance(torch, k))) for k in range(2)]
+    disturbed.append(runs(Running(torch, program, wide=True)))
     for call, outcome in enumerate(runs(Running(torch, program))):
         wanted = judge.eager[call]
         if outcome.error or wanted.error:
