@@ -26,7 +26,7 @@ Documented differences that random programs meet, by name:
 - *dropped NaN*: floor, round, sign and their like, extremes and clamps of NaN have a derivative that is 0 whatever comes back in PyTorch;
   Gradus' 0 · NaN is NaN.
 - *overflow*: what is finite in float64 and not in float32 may be infinite one way and NaN another; it counts as not determined. So does
-  what is finite in PyTorch's float64 and not in its float32: its gelu is infinite from a quarter of the largest number on.
+  what is finite in PyTorch's float64 and not in its float32: its gelu is infinite from half of the largest number on.
 - *log of softmax* is log_softmax when compiled, and so finite where a softmax rounds to 0: programs keep to where it does not.
 - *refusals*: what a trace cannot see through (a view of memory that is written later) raises AliasError or TraceError when compiled; then
   nothing may have changed. How often that is, is counted.
@@ -58,8 +58,8 @@ from programs import CALLS, Program, Writer, place
 
 import gradus
 import gradus.nn.functional
-from gradus.compiler import compiled as compiled_module
 from gradus.compiler import products
+from gradus.compiler.compiled import passes_in_order
 from gradus.compiler.graph import Graph
 from gradus.compiler.passes import simplify as simplify_pass
 from gradus.primitive import REGISTRY
@@ -308,22 +308,8 @@ class Interpreted:
 
 
 def after_each_pass(graph: Graph, external: set[int]) -> Iterator[tuple[str, Graph]]:
-    """The graph after each pass in turn, as :func:`gradus.compiler.compiled.optimised` runs them."""
-    m = compiled_module
-    steps: list[tuple[str, Callable[[Graph], Graph]]] = [
-        ("simplify", lambda g: m.simplify(g, external)),
-        ("pool_first", lambda g: m.pool_first(g)),
-        ("pool_in_convolutions", lambda g: m.pool_in_convolutions(g)),
-        ("expand", lambda g: m.expand(g, lambda call: m.handmade(call) is not None)),
-        ("simplify", lambda g: m.simplify(g, external)),
-        ("split_reductions", lambda g: m.split_reductions(g)),
-        ("share", lambda g: m.share(g)),
-        ("drop_dead", lambda g: m.drop_dead(g)),
-        ("copy_awkward_operands", lambda g: m.copy_awkward_operands(g)),
-        ("share", lambda g: m.share(g)),
-        ("drop_dead", lambda g: m.drop_dead(g)),
-    ]
-    for name, step in steps:
+    """The graph after each pass in turn."""
+    for name, step in passes_in_order(external):
         graph = step(graph).verify()
         yield name, graph
 

@@ -408,6 +408,15 @@ class Writer:
             return rng.choice(images) if images else self.leaf("x", "grid", (3, 1, 8, 8), self.dtype)
         if slot == "kernel":
             return self.leaf("p", "smooth", (4, x.shape[1], 3, 3), dtype, True)
+        if slot == "images":
+            found = [
+                name for name, t in self.env.items() if NAME.fullmatch(name) and t.dim() == 4 and t.shape[1] == 8 and t.is_floating_point()
+            ]
+            if found and rng.random() < 0.5:
+                return rng.choice(found)
+            return self.leaf(rng.choice("xp"), rng.choice(["smooth", "grid"]), (3, 8, 4, rng.choice([4, 8])), self.dtype, True)
+        if slot in ("kernels", "eight"):
+            return self.leaf("p", "smooth", (8, 8, 3, 3) if slot == "kernels" else (8,), dtype, True)
         if slot == "below":
             return self.leaf("x", f"below {min(x.shape)}", (3,), "int64")
         if slot == "below_first":
@@ -559,7 +568,7 @@ class Writer:
         return program.without(set(), set(), set(), set())
 
 
-SETS_FIRST = {"f", "x", "i", "b", "matrix", "image", "copy"}
+SETS_FIRST = {"f", "x", "i", "b", "matrix", "image", "images", "copy"}
 
 
 def broadcasts(t: Any, x: Any) -> bool:

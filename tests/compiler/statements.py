@@ -2,7 +2,8 @@
 
 In a template {f} is a float value, {f2} one with at least two axes, {i} whole numbers, {b} booleans, {x} any value; {g} broadcasts with the
 first, {s} has its shape and dtype, {same} is the first again, {d} is an axis of the first, {e} another, {ds} one or several, {u} a place
-for a new axis, {k} a number, {keep} a flag. In updates {p} is a state, {q} another and {v} a value of its shape.
+for a new axis, {k} a number, {keep} a flag; {images} have 8 channels, {kernels} and their biases {eight} give 8 again. In updates {p} is a
+state, {q} another and {v} a value of its shape.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ FUSED = (
     "F.binary_cross_entropy_with_logits({f}, torch.sigmoid({s}).detach()); F.conv2d({image}, {kernel}, padding={c}); "
     "F.conv2d({image}, {kernel}, stride=2, padding=1); F.max_pool2d({image}, 2); "
     "F.max_pool2d(torch.relu(F.conv2d({image}, {kernel}, padding=1)), 2); F.avg_pool2d({image}, 2); "
+    "F.max_pool2d(F.conv2d({images}, {kernels}, padding=1), 2); "
+    "F.max_pool2d(torch.relu(F.conv2d({images}, {kernels}, {eight}, padding=1)), 2); "
     "F.unfold({image}, 2, padding=1); F.scaled_dot_product_attention({f3}, {s}, {s}); "
     "F.fold(F.unfold({image}, 2), {same}.shape[2:], 2); F.max_pool2d({image}, 3, stride=1, padding=1)"
 ).split("; ")

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import fuzzing
+import numpy as np
 import pytest
 
 from gradus import ops
 from gradus.compiler import compiled, descent, fusion, layout, loops, numpy_program, plan, products
 from gradus.compiler.graph import Graph, Value
-from gradus.compiler.passes import expand, reductions, sharing, simplify
+from gradus.compiler.passes import expand, pooled_convolution, pooling, reductions, sharing, simplify
 from gradus.primitive import REGISTRY
 
 PROGRAMS, MORE = 60, 600  # `make fuzz` runs 2,000
@@ -157,8 +158,47 @@ def folding_takes_states_for_constants(patch: Patch) -> None:
     patch.setattr(simplify, "_folded", folded)
 
 
+@plant("graphs", 200)
+def pool_first_forgets_the_mask(patch: Patch) -> None:
+    real = pooling._masked
+
+    def masked(world: Any, call: Any, pooled: Any, spread: Any) -> Any:
+        found = real(world, call, pooled, spread)
+        if found is None:
+            return None
+        kept, x = found.call.args
+        return world.note(found.call.record, (world.stand_in(kept.call.args[0]), world.stand_in(x)), found.call.params).node
+
+    patch.setattr(pooling, "_masked", masked)
+
+
+@plant("graphs", 200)
+def pool_in_convolutions_forgets_the_bias(patch: Patch) -> None:
+    real = pooled_convolution._parts
+
+    def parts(call: Any, users: Any, kept: Any) -> Any:
+        found = real(call, users, kept)
+        if found is None or call.record.name != "add":
+            return found
+        none = np.zeros(found[2].shape, found[2].dtype)
+        return *found[:2], Value("constant", none.shape, none.dtype, none)
+
+    patch.setattr(pooled_convolution, "_parts", parts)
+
+
+@plant("graphs", 200)
+def pool_in_convolutions_counts_places_from_the_end(patch: Patch) -> None:
+    def step(world: Any, call: Any) -> Any:
+        if call.record.name != "conv_max_pool2d_weight_gradient":
+            return world.keep(call)
+        x, h, place = [world.stand_in(arg) for arg in call.args]
+        return world.note(call.record, (x, h, 3.0 - place), call.params).node
+
+    everywhere(patch, "pool_in_convolutions", lambda graph: reductions.rewrite(pooled_convolution.pool_in_convolutions(graph), step))
+
+
 @plant("graphs", 300)
-def reductions_are_split_over_the_wrong_axes(patch: Patch) -> None:
+def split_reductions_folds_the_wrong_axes(patch: Patch) -> None:
     real = reductions.normalize_axes
     patch.setattr(
         reductions, "normalize_axes", lambda axis, ndim: real(axis, ndim)[-1:] if ndim > 2 and axis is not None else real(axis, ndim)
@@ -192,7 +232,7 @@ def share_ignores_the_order_of_arguments(patch: Patch) -> None:
 
 
 @plant("graphs", 100)
-def dead_code_takes_an_update_with_it(patch: Patch) -> None:
+def drop_dead_takes_an_update_with_it(patch: Patch) -> None:
     def without_last_update(graph: Graph) -> Graph:
         new = sharing.drop_dead(graph)
         new.updates = new.updates[:-1]
@@ -202,7 +242,7 @@ def dead_code_takes_an_update_with_it(patch: Patch) -> None:
 
 
 @plant("graphs", 300)
-def awkward_operands_are_copied_transposed(patch: Patch) -> None:
+def copy_awkward_operands_transposes_them(patch: Patch) -> None:
     def transposed(graph: Graph) -> Graph:
         def step(world: Any, call: Any) -> Any:
             a = call.inputs[0] if call.record.name == "matmul" else None
@@ -329,6 +369,11 @@ def found_within(part: str, seeds: range) -> Iterator[int]:
         written, judge = judged(seed)
         if fuzzing.failure_of(written, (part,), judge) is not None:
             yield seed
+
+
+def test_a_bug_is_planted_in_each_pass() -> None:
+    for name, _ in compiled.passes_in_order(set()):
+        assert any(planted.startswith(f"{name}_") for planted in PLANTS), name
 
 
 @pytest.mark.parametrize("name", PLANTS)

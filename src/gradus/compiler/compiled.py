@@ -33,6 +33,8 @@ from gradus.compiler.trace import map_tree, trace
 from gradus.errors import TraceError, UsageError, UsageWarning
 from gradus.mode import MODE
 
+Pass = Callable[[Graph], Graph]
+
 PATIENCE = 4  # programs of one function before a person is told why there are so many
 LIVING: weakref.WeakSet[Compiled] = weakref.WeakSet()  # whose locks a forked process opens
 TRACING = threading.RLock()  # one trace at a time: tracers stand in tensors that another function may read too
@@ -63,14 +65,28 @@ def _refuse_what_does_not_return(function: Any) -> None:
     )
 
 
+def passes_in_order(external: set[int]) -> list[tuple[str, Pass]]:
+    """All passes of the native tier with their names, in order. Arrays in ``external`` may change between runs."""
+    return [
+        ("simplify", lambda graph: simplify(graph, external)),
+        ("pool_first", pool_first),
+        ("pool_in_convolutions", pool_in_convolutions),
+        ("expand", lambda graph: expand(graph, lambda call: handmade(call) is not None)),
+        ("simplify", lambda graph: simplify(graph, external)),
+        ("split_reductions", split_reductions),
+        ("share", share),
+        ("drop_dead", drop_dead),
+        ("copy_awkward_operands", copy_awkward_operands),
+        ("share", share),
+        ("drop_dead", drop_dead),
+    ]
+
+
 def optimised(graph: Graph, external: set[int]) -> Graph:
-    """All passes, in order."""
-    graph = pool_in_convolutions(pool_first(simplify(graph, external)))
-    graph = expand(graph, lambda call: handmade(call) is not None)
-    graph = split_reductions(simplify(graph, external))
-    graph = drop_dead(share(graph))
-    graph = copy_awkward_operands(graph)
-    return drop_dead(share(graph)).verify()
+    """The graph after all passes."""
+    for _, step in passes_in_order(external):
+        graph = step(graph)
+    return graph.verify()
 
 
 def flatten(args: Any, kwargs: Any) -> tuple[list[Any], Any]:
