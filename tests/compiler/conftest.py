@@ -39,7 +39,7 @@ def interpreted(step: Callable[..., Any]) -> Any:
     def specialise(*call: Any) -> Any:
         new = native(*call)
         if new is not None:
-            new.program, new.graph, new.fast_call, compiled.fast = Interpreted(new), new.traced.graph, None, None
+            new.program, new.graph, new.direct_call, compiled.direct_call = Interpreted(new), new.traced.graph, None, None
         return new
 
     compiled._specialise = specialise

@@ -329,7 +329,7 @@ def graphs(program: Program, judge: Judge, counts: collections.Counter[str]) -> 
     traced = new.traced.graph
     written = [(owner, key, getattr(value, "node", value)) for owner, key, value in new.traced.trace.written.values()]
     counts.update({f"op {call.record.name}": 1 for call in traced.calls})
-    new.fast_call = running.step.fast = None
+    new.direct_call = running.step.direct_call = None
     ways = [("traced graph", traced), *after_each_pass(traced, new.surroundings.arrays)]
     before = ""
     for way, graph in ways:
@@ -347,7 +347,7 @@ def graphs(program: Program, judge: Judge, counts: collections.Counter[str]) -> 
                     np.copyto(grads[name].value, kept[name])
         new.program = Interpreted(graph, written)
         found = running(1)
-        running.step.fast = None
+        running.step.direct_call = None
         if way == "traced graph" and same_order(program):
             same_bits(way, 1, found, judge.eager[1])
         judge.judge(f"after {way}", 1, found)

@@ -2,9 +2,10 @@
 
 ==================  ==========================================================================================
 ``compiled``        what users hold: it picks the program whose guards hold, or traces anew
-``specialisation``  one traced program: when it may run, and what it leaves behind (``fast_call``: the same, flat)
+``specialisation``  one traced program: when it may run, and what it leaves behind (``direct_call``: the same, flat)
 ``surroundings``    what a function reads from outside, and the ``guards`` on it
-``trace``           runs the function once on ``tracers`` and notes every op: forward, backward and update alike
+``trace``           runs the function once on ``tracers``, in a ``world`` that notes every op, backward and update too.
+                    Tensors from outside are ``lifted``, ``effects`` found or refused, ``survivors`` named
 ``graph``           the notes: a typed list of calls that prints, checks itself, and runs on NumPy (the oracle)
 ``passes``          the same graph, smaller or plainer: each pass is one file
 ``layout``          where values lie in memory, and how loops walk there

@@ -29,7 +29,8 @@ from gradus.compiler.report import Report, report
 from gradus.compiler.specialisation import MISS, Specialisation
 from gradus.compiler.surroundings import Surroundings, refuse_changes
 from gradus.compiler.tiers import NATIVE, chosen_tier
-from gradus.compiler.trace import map_tree, trace
+from gradus.compiler.trace import trace
+from gradus.compiler.trees import flatten
 from gradus.errors import TraceError, UsageError, UsageWarning
 from gradus.mode import MODE
 
@@ -89,22 +90,12 @@ def optimised(graph: Graph, external: set[int]) -> Graph:
     return graph.verify()
 
 
-def flatten(args: Any, kwargs: Any) -> tuple[list[Any], Any]:
-    """The leaves of the arguments, and their structure as something that compares."""
-    leaves: list[Any] = []
-
-    def place(leaf: Any) -> None:
-        leaves.append(leaf)
-
-    return leaves, repr(map_tree(place, (args, kwargs)))
-
-
 class Compiled:
     """A function that is traced, compiled and replayed; made by :func:`gradus.compile`.
 
     Attributes:
         specialisations: the programs, that of the last call first.
-        fast: the first program's check and run as one flat function; None where it has none.
+        direct_call: the first program's check and run as one flat function; None where it has none.
         checks: called with each new graph and the function; they raise where they do not like it.
         source: the flat program of the last call as text.
         graph: the graph it was made from.
@@ -116,15 +107,15 @@ class Compiled:
         self.specialisations: list[Specialisation] = []
         self.calls = 0
         self.lock = threading.RLock()
-        self.fast: Callable[..., Any] | None = None
+        self.direct_call: Callable[..., Any] | None = None
         self.warned = self.warmed = False
         self.checks: list[Callable[[Graph, Callable[..., Any]], None]] = []
         functools.update_wrapper(self, function if hasattr(function, "__name__") else type(function))
         LIVING.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.fast is not None and not kwargs:
-            result = self.fast(*args)
+        if self.direct_call is not None and not kwargs:
+            result = self.direct_call(*args)
             if result is not MISS:
                 return result
         return self._general(args, kwargs)
@@ -149,7 +140,7 @@ class Compiled:
         for k, candidate in enumerate(self.specialisations):
             if not candidate.broken(leaves, structure):
                 self.specialisations.insert(0, self.specialisations.pop(k))
-                self.fast = candidate.fast_call
+                self.direct_call = candidate.direct_call
                 return candidate
         return None
 
@@ -189,8 +180,8 @@ class Compiled:
         for check in self.checks:
             check(new.graph, self.function)
         self.specialisations.insert(0, new)
-        new.fast_call = new.fast(self.lock)
-        self.fast = new.fast_call
+        new.prepare_direct_call(self.lock)
+        self.direct_call = new.direct_call
         if len(self.specialisations) > PATIENCE and not self.warned:
             self.warned = True
             reason = self.specialisations[1].broken(leaves, structure)

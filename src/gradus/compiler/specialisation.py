@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from gradus.compiler.fast_call import fast_call
+from gradus.compiler.direct_call import write_direct_call
+from gradus.compiler.effects import Argument, Output, Traced
 from gradus.compiler.graph import Graph, Number, Value
 from gradus.compiler.guards import LEAVES
 from gradus.compiler.numpy_program import NumpyProgram
 from gradus.compiler.program import Program
 from gradus.compiler.surroundings import Surroundings
 from gradus.compiler.tiers import NATIVE
-from gradus.compiler.trace import Argument, Output, Traced, map_tree
+from gradus.compiler.trees import map_tree
 from gradus.dtypes import get_default_dtype
 from gradus.errors import GradError
 from gradus.mode import MODE
@@ -60,8 +61,8 @@ class Specialisation:
         signature, structure: of the arguments; see :func:`signature` and the tree that they hang in.
         fixed: (position, tensor) of arguments that the function also reaches from outside.
         updated: the memory of the states that a run writes; ``memory``: the same as identities, with the arrays that they look into.
-        flat: whether :mod:`gradus.compiler.fast_call` can serve it.
-        fast_call: that function, where there is one.
+        fits_direct_call: whether positional tensors come in, and tensors go out, and nothing else happens than gradients and updates.
+        direct_call: its check and run as one flat function, once :meth:`prepare_direct_call` has written it; None where there is none.
     """
 
     def __init__(self, surroundings: Surroundings, traced: Traced, leaves: list[Any], structure: Any, tier: str, passes: Passes) -> None:
@@ -77,7 +78,7 @@ class Specialisation:
         self.number_guards = traced.trace.number_guards
         self.leaf_guards = traced.trace.leaf_guards
         self.outside = OutsideNode()
-        self.fast_call: Callable[..., Any] | None = None
+        self.direct_call: Callable[..., Any] | None = None
         self.results = list(traced.graph.outputs)
         self.taken = traced.taken
         self.grads, copied = self._grads()
@@ -85,7 +86,7 @@ class Specialisation:
         self.memory = {id(a) for array in self.updated for a in (array, memory_of(array))}
         self.count_writes = counted(self.updated, "a compiled function")
         plain = not (copied or self.fixed or traced.writes or traced.flags or traced.arg_grads)
-        self.flat = (
+        self.fits_direct_call = (
             plain
             and structure == repr((tuple([None] * len(leaves)), {}))
             and self.taken == list(range(len(leaves)))
@@ -190,12 +191,9 @@ class Specialisation:
         for holder, flag in self.traced.flags:
             (leaves[holder] if isinstance(holder, int) else holder).requires_grad = flag
 
-    def fast(self, lock: Any) -> Callable[..., Any] | None:
-        """The same check and run as one flat function of positional tensors; None where arguments or results are nested.
-
-        It gives MISS when a guard does not hold, without saying which.
-        """
-        return fast_call(self, lock, MISS) if self.flat else None
+    def prepare_direct_call(self, lock: Any) -> None:
+        """Write :attr:`direct_call`, which gives MISS when a guard does not hold, without saying which."""
+        self.direct_call = write_direct_call(self, lock, MISS) if self.fits_direct_call else None
 
     def index(self, value: Value) -> int:
         """Where among the outputs a value of the traced graph is."""

@@ -14,7 +14,7 @@ import numpy as np
 from gradus import ops
 from gradus.compiler.graph import CONSTANT, Call, Graph, Number, Value
 from gradus.compiler.passes.rewriting import Rewriting, rewrite
-from gradus.compiler.trace import Tracer
+from gradus.compiler.tracers import Tracer
 from gradus.errors import GradusError
 
 

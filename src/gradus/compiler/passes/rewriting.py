@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gradus.compiler.graph import RESULT, Call, Graph, Number, Value
-from gradus.compiler.trace import Trace, TracedNumber, Tracer
+from gradus.compiler.tracers import TracedNumber, Tracer
+from gradus.compiler.world import Trace
 from gradus.mode import MODE
 
 

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from gradus import dtypes
+from gradus.compiler.effects import Argument, Output
 from gradus.compiler.graph import Number, Value
 from gradus.compiler.source_code import define
-from gradus.compiler.trace import Argument, Output
 from gradus.mode import MODE
 from gradus.nn.tree import EPOCH
 from gradus.tensors import Tensor
 
 
-def fast_call(specialisation: Any, lock: Any, miss: Any) -> Callable[..., Any] | None:
+def write_direct_call(specialisation: Any, lock: Any, miss: Any) -> Callable[..., Any] | None:
     """The function; it returns ``miss`` when a guard does not hold. None where the result is more than a tensor or a tuple of them."""
     writer = _Writer(specialisation)
     results = writer.results()
