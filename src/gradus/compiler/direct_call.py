@@ -80,9 +80,12 @@ class _Writer:
         found.append(f"not {mode}.plain" if of.grad_enabled else f"{mode}.grad_enabled or {mode}.world is not None")
         found.append(f"{self.bind(EPOCH)}[0] != {self.bind(of.surroundings)}.epoch")
         found.append(f"{self.bind(dtypes._default)}[0] is not {self.bind(of.default_dtype)}")
-        if of.memory:
-            memory = self.bind(of.memory)
-            found += [f"id(v{k}) in {memory} or id(v{k}.base) in {memory}" for k in range(len(of.signature))]
+        if of.updated.arrays:
+            found += [self.meets_updated(f"v{k}") for k in range(len(of.signature))]
+        # Where nothing is written, arrays of tensors are asked who they are only: their shapes would cost as much as all else.
+        for array in [array for array, _ in of.forms] if of.updated.arrays else of.external:
+            found.append(f"{self.bind(array)}.shape != {array.shape}")
+        found += [f"not {self.bind(array)}.flags.writeable" for array in of.updated.arrays]
         for state in of.states:
             tensor = self.bind(state.tensor)
             found.append(f"{tensor}.value is not {self.bind(state.array)}")
@@ -96,6 +99,16 @@ class _Writer:
             self.scope["numbers_hold"] = of.numbers_hold
             found.append("not numbers_hold()")
         return found
+
+    def meets_updated(self, name: str) -> str:
+        """An expression that is true where an argument may lie in memory that a run writes to."""
+        updated = self.of.updated
+        meets, known = f"{self.bind(updated)}.meets({name})", self.bind(updated.identities)
+        if updated.foreign:
+            return meets
+        base = f"{name}.base"  # an array of its own, or a view of one, needs no look at addresses
+        plain = f"id({base}) not in {known} and type({base}) is {self.bind(np.ndarray)} and {base}.flags.owndata"
+        return f"id({name}) in {known} or not {name}.flags.owndata and not ({plain}) and {meets}"
 
     def results(self) -> str | None:
         """The lines that turn arrays into what the function returns."""

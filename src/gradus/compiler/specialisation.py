@@ -9,8 +9,9 @@ import numpy as np
 
 from gradus.compiler.direct_call import write_direct_call
 from gradus.compiler.effects import Argument, Output, Traced
-from gradus.compiler.graph import Graph, Number, Value
+from gradus.compiler.graph import STATE, Graph, Number, Value
 from gradus.compiler.guards import LEAVES
+from gradus.compiler.memory import Memory, form
 from gradus.compiler.numpy_program import NumpyProgram
 from gradus.compiler.program import Program
 from gradus.compiler.surroundings import Surroundings
@@ -22,7 +23,6 @@ from gradus.mode import MODE
 from gradus.tape import Node
 from gradus.tensors import Tensor, wrap
 from gradus.versions import count_write, counted
-from gradus.versions import owner as memory_of
 
 MISS = object()
 Passes = Callable[[Graph, set[int]], Graph]
@@ -60,7 +60,9 @@ class Specialisation:
         surroundings, traced, graph, program: what it was made from, and what runs.
         signature, structure: of the arguments; see :func:`signature` and the tree that they hang in.
         fixed: (position, tensor) of arguments that the function also reaches from outside.
-        updated: the memory of the states that a run writes; ``memory``: the same as identities, with the arrays that they look into.
+        updated: the memory of the states that a run writes.
+        reached: all memory that a run reads beside its arguments, where one of these is written to.
+        forms: (array, its form) of all arrays from outside whose addresses and shapes the program knows.
         fits_direct_call: whether positional tensors come in, and tensors go out, and nothing else happens than gradients and updates.
         direct_call: its check and run as one flat function, once :meth:`prepare_direct_call` has written it; None where there is none.
     """
@@ -82,9 +84,12 @@ class Specialisation:
         self.results = list(traced.graph.outputs)
         self.taken = traced.taken
         self.grads, copied = self._grads()
-        self.updated = [value.array for value, _ in self.graph.updates]
-        self.memory = {id(a) for array in self.updated for a in (array, memory_of(array))}
-        self.count_writes = counted(self.updated, "a compiled function")
+        self.updated = Memory(value.array for value, _ in self.graph.updates)
+        self.external = [value.array for value in traced.trace.constants.values() if value.kind == STATE]
+        outside = [*(state.array for state in self.states), *self.external]
+        self.reached = Memory(outside if traced.writes else [])
+        self.forms = [(array, form(array)) for array in outside]
+        self.count_writes = counted(self.updated.arrays, "a compiled function")
         plain = not (copied or self.fixed or traced.writes or traced.flags or traced.arg_grads)
         self.fits_direct_call = (
             plain
@@ -114,13 +119,9 @@ class Specialisation:
         for k, tensor in self.fixed:
             if leaves[k] is not tensor:
                 return f"argument {k} was a tensor that the function also reaches from outside"
-        if self.memory and any(shares_any(leaf.value, self.memory) for leaf in leaves if isinstance(leaf, Tensor)) and not self.fixed:
-            return "an argument lies in memory that the function writes to"
-        if any(not leaves[k].value.flags.writeable for k, _ in self.traced.writes):
-            return "an argument that is written to lies in read-only memory"
-        inputs = [leaves[k].value for k in self.taken] if self.traced.writes else []
-        if any(np.may_share_memory(x, y) for k, x in enumerate(inputs) for y in inputs[:k]):
-            return "arguments, of which one is written to, share memory"
+        shared = self.shared_memory([leaves[k].value for k in self.taken], [leaves[k].value for k, _ in self.traced.writes])
+        if shared:
+            return shared
         for k, grad in self.traced.arg_grads:
             if leaves[k]._grad is not grad:
                 return f"the grad of argument {k} is another tensor"
@@ -140,10 +141,26 @@ class Specialisation:
                 return f"the hooks of a tensor of shape {state.array.shape}"
             if state.grad is not None and id(state.grad) in self.traced.trace.states and state.tensor._grad is not state.grad:
                 return f"the grad of a tensor of shape {state.array.shape} is another tensor"
+        for array, known in self.forms:
+            if form(array) != known:
+                return f"an array of shape {list(known[0])} was changed in place: shape {list(array.shape)}, {_access(array)}"
         changed = self.changed_number()
         if changed:
             return changed
         return "" if self.surroundings.hold() else self.surroundings.broken()
+
+    def shared_memory(self, inputs: list[np.ndarray], written: list[np.ndarray]) -> str:
+        """Which memory that is written a call reaches in a second way, in words; "" if there is none."""
+        if self.updated.arrays and any(self.updated.meets(x) for x in inputs):
+            return "an argument lies in memory that the function writes to"
+        for array in written:
+            if not array.flags.writeable:
+                return "an argument that is written to lies in read-only memory"
+            if any(x is not array and np.may_share_memory(x, array) for x in inputs) or sum(x is array for x in inputs) > 1:
+                return "arguments, of which one is written to, share memory"
+            if self.reached.meets(array):
+                return "an argument that is written to lies in memory that the function also reaches from outside"
+        return ""
 
     def changed_number(self) -> str:
         """A number or option whose value decided something at the trace and is another one now, in words; "" if there is none."""
@@ -232,6 +249,5 @@ def _told(entry: Any) -> str:
     return entry[1] if type(entry[1]) is str and entry[0] is not str else repr(entry[1])
 
 
-def shares_any(array: Any, memory: set[int]) -> bool:
-    """Whether an array is, or looks into, one of those given by identity."""
-    return id(array) in memory or id(memory_of(array)) in memory
+def _access(array: np.ndarray) -> str:
+    return f"{array.dtype}, {'writable' if array.flags.writeable else 'read-only'}"
