@@ -9,7 +9,7 @@ import numpy as np
 
 from gradus.compiler.graph import INPUT, STATE, Graph, Value
 from gradus.compiler.lifted import Holder, PastNode, State
-from gradus.compiler.tracers import TracedNumber, Tracer
+from gradus.compiler.tracers import TracedNumber, Tracer, strayed
 from gradus.compiler.trees import map_tree
 from gradus.compiler.world import Trace
 from gradus.errors import AliasError, TraceError
@@ -101,7 +101,7 @@ def _writes(world: Trace, arguments: dict[int, State]) -> tuple[list[tuple[int, 
     updates: dict[Value, Value] = {}
     for position, state in [*((-1, s) for s in world.states.values()), *arguments.items()]:
         if not isinstance(state.tensor.value, (Tracer, np.ndarray)):
-            raise Tracer.strayed("left behind by another world")
+            raise strayed("left behind by another world")
         new = world.argument(state.tensor.value)
         if new is state.value:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from gradus.compiler.tracers import Tracer
+from gradus.compiler.tracers import Tracer, strayed
 from gradus.compiler.world import Trace
 from gradus.tensors import Tensor
 
@@ -20,7 +20,7 @@ def refuse_survivors(world: Trace, f: Any) -> None:
             del alive
             gc.collect()
     code = getattr(getattr(f, "__func__", f), "__code__", None)
-    error = Tracer.strayed("kept after the call", f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}" if code else "")
+    error = strayed("kept after the call", f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}" if code else "")
     error.got = f"{', '.join(sorted(tracer.node.typed() for tracer in alive[:3]))}{_holder(alive[0])}"
     raise error
 

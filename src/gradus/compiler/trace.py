@@ -59,9 +59,13 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, leaves: Sequence[Any], 
     finally:
         MODE.set(*saved)
         world.ended = True
-        _restore([*arguments.values(), *world.states.values()])
+        try:
+            _restore(world.lifted)
+        finally:
+            world.turn.over.set()
         around.undo()
         arguments.clear()
+        world.lifted.clear()
         world.cells.clear()
         world.states = {key: state._replace(cell=None) for key, state in world.states.items()}
     del result
@@ -70,5 +74,5 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, leaves: Sequence[Any], 
 
 
 def _restore(states: list[State]) -> None:
-    for state in states:
+    for state in reversed(states):  # a tensor that was lifted twice is as it was at first
         state.restore()

@@ -8,6 +8,7 @@ found to be overwritten as in eager mode. The graph itself knows values only, ea
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -109,18 +110,9 @@ class Tracer(Operators):
         trace = next(arg.trace for arg in args if isinstance(arg, (Tracer, TracedNumber)))
         return trace.note(record, args, params)
 
-    @staticmethod
-    def strayed(how: str = "used after the call had ended", where: str | None = None) -> TraceError:
-        """The error for a tracer met where no trace is."""
-        return TraceError(
-            f"a tensor from inside a compiled function was {how}",
-            got="a tensor that is neither returned nor a parameter, buffer or .grad",
-            wanted="tensors that are returned",
-            why="while a function is traced its tensors hold no numbers; this one was stored in an attribute, list or global",
-            fix="return it from the compiled function, and store it outside",
-            where=where,
-            code="E42",
-        )
+    def strayed(self) -> TraceError:
+        """The error for a tracer met where no trace is, or in a thread that does not trace."""
+        return elsewhere() if self.trace.in_another_thread else strayed()
 
     # Memory.
 
@@ -195,7 +187,34 @@ def is_window(record: Primitive, args: tuple[Any, ...], call: Call) -> bool:
     return is_view(call) and view_layout(call, Layout(source, 0, contiguous_strides(source.shape))) is not None
 
 
+def strayed(how: str = "used after the call had ended", where: str | None = None) -> TraceError:
+    """The error for a tracer met where no trace is."""
+    return TraceError(
+        f"a tensor from inside a compiled function was {how}",
+        got="a tensor that is neither returned nor a parameter, buffer or .grad",
+        wanted="tensors that are returned",
+        why="while a function is traced its tensors hold no numbers; this one was stored in an attribute, list or global",
+        fix="return it from the compiled function, and store it outside",
+        where=where,
+        code="E42",
+    )
+
+
+def elsewhere() -> TraceError:
+    """The error for another thread that needs what a trace has in hand."""
+    return TraceError(
+        "a tensor is used in another thread than the one in which a compiled function that uses it is being traced",
+        got=f"an op in the thread {threading.current_thread().name!r}",
+        wanted="a trace that ends while other threads wait for its tensors",
+        why="the compiled function waits for this thread: what is computed here would not be part of the program",
+        fix="compute it in the compiled function itself, or before it is called",
+        code="E42",
+    )
+
+
 def _no_value(asked: str, tracer: Tracer) -> TraceError:
+    if tracer.trace.in_another_thread:
+        return elsewhere()
     branch = asked == "bool()"
     what = "a compiled function cannot branch on the values of a tensor"
     return TraceError(

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, MutableMapping
+from threading import get_ident
 from typing import Any
 
 import numpy as np
 
 from gradus.compiler.graph import CONSTANT, INPUT, RESULT, STATE, Call, Graph, Number, Value
 from gradus.compiler.inference import infer
-from gradus.compiler.lifted import PastNode, State
-from gradus.compiler.tracers import TracedNumber, Tracer, is_window
+from gradus.compiler.lifted import PastNode, State, Turn, lift
+from gradus.compiler.tracers import TracedNumber, Tracer, elsewhere, is_window, strayed
 from gradus.errors import TraceError, user_location
 from gradus.mode import World
 from gradus.primitive import Primitive
@@ -28,7 +29,8 @@ class Trace(World):
 
     Attributes:
         graph: what was noted.
-        states: every lifted tensor by its identity.
+        lifted: every tensor that was lifted, as it was.
+        states: those that are no arguments, by their identity.
         number_guards: (number, value) pairs that the program relies on.
         leaf_guards: (owner, key, value) of what library code read that is no number.
         written: (owner, key) to the symbolic number that a step leaves there.
@@ -41,6 +43,8 @@ class Trace(World):
         self.external = external or set()
         self.inside: set[int] = set()
         self.ended = False
+        self.turn = Turn(self.graph.calls)
+        self.lifted: list[State] = []
         self.states: dict[int, State] = {}
         self.cells: dict[Any, Tracer] = {}
         self.constants: dict[int, Value] = {}
@@ -85,8 +89,10 @@ class Trace(World):
         cell = self._cell_of(array, kind)
         hooks = tuple((tensor._hooks or {}).items())
         state = State(tensor, array, tensor._grad, tensor.requires_grad, cell.node, cell, tensor.node, hooks)
+        self.lifted.append(state)  # first: after a Ctrl-C from here on, the tensor is put down again
         if kind == STATE:
             self.states[id(tensor)] = state
+        lift(tensor, self.turn)
         tensor.value = cell
         if tensor.node is not None and tensor.requires_grad:
             tensor.node = PastNode(array.shape, array.dtype)
@@ -173,8 +179,15 @@ class Trace(World):
                 )
 
     def _refuse_strangers(self, arg: Tracer | TracedNumber) -> None:
+        if self.in_another_thread:
+            raise elsewhere()
         if self.ended or arg.trace is not self:
-            raise Tracer.strayed()
+            raise strayed()
+
+    @property
+    def in_another_thread(self) -> bool:
+        """Whether a running trace is met in a thread that is not its own."""
+        return not self.ended and get_ident() != self.turn.thread
 
     def note(self, record: Primitive, args: tuple[Any, ...], params: Mapping[str, Any]) -> Tracer:
         """Add a call to the graph."""
