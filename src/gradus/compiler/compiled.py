@@ -11,12 +11,14 @@ import inspect
 import os
 import sys
 import threading
+import types
 import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 from gradus.compiler.graph import Graph
+from gradus.compiler.methods import Kept, table_of
 from gradus.compiler.numpy_program import NumpyProgram, prepared
 from gradus.compiler.passes.expand import expand
 from gradus.compiler.passes.pooled_convolution import pool_in_convolutions
@@ -37,6 +39,7 @@ from gradus.mode import MODE
 Pass = Callable[[Graph], Graph]
 
 PATIENCE = 4  # programs of one function before a person is told why there are so many
+LIMIT = 32  # programs of one function that are kept
 LIVING: weakref.WeakSet[Compiled] = weakref.WeakSet()  # whose locks a forked process opens
 TRACING = threading.RLock()  # one trace at a time: tracers stand in tensors that another function may read too
 
@@ -108,7 +111,7 @@ class Compiled:
         self.calls = 0
         self.lock = threading.RLock()
         self.direct_call: Callable[..., Any] | None = None
-        self.warned = self.warmed = False
+        self.warned = self.warmed = self.dropped = False
         self.checks: list[Callable[[Graph, Callable[..., Any]], None]] = []
         functools.update_wrapper(self, function if hasattr(function, "__name__") else type(function))
         LIVING.add(self)
@@ -155,10 +158,26 @@ class Compiled:
         found: Any = sys.modules.get(getattr(self, "__module__", ""))
         for name in getattr(self, "__qualname__", "").split("."):
             found = getattr(found, name, None)
-        return self.__qualname__ if found is self else (type(self), (self.function, self.tier))
+        if found is self:
+            return self.__qualname__
+        if isinstance(self.function, types.MethodType) and isinstance(found, Compiled):
+            return getattr, (self.function.__self__, self.__name__)
+        return type(self), (self.function, self.tier)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        """As a method: a compiled function for each instance, kept by the instance, so that its programs do not outlive it."""
+        if instance is None:
+            return self
+        table = table_of(instance)
+        if table is None:
+            return functools.partial(self, instance)
+        key = f"{self.__name__}, compiled ({id(self):x})"  # as no attribute is named
+        kept = table.get(key)
+        if kept is None or not kept.belongs_to(self, instance):
+            bound = type(self)(types.MethodType(self.function, instance), self.tier)
+            bound.checks = self.checks
+            table[key] = kept = Kept(self, bound)
+        return kept.bound
 
     def _specialise(self, args: Any, kwargs: Any, leaves: list[Any], structure: Any) -> Specialisation | None:
         """A new program; None if an optimiser has to make its buffers first, in an eager call."""
@@ -182,16 +201,23 @@ class Compiled:
         self.specialisations.insert(0, new)
         new.prepare_direct_call(self.lock)
         self.direct_call = new.direct_call
-        if len(self.specialisations) > PATIENCE and not self.warned:
-            self.warned = True
-            reason = self.specialisations[1].broken(leaves, structure)
-            warnings.warn(
-                f"E43: {getattr(self.function, '__name__', 'a compiled function')} was traced {len(self.specialisations)} times. "
-                f"What keeps changing: {reason}. A shape that differs in the last batch alone: drop_last=True in the DataLoader.",
-                UsageWarning,
-                stacklevel=4,
-            )
+        self._mind_the_number(leaves, structure)
         return new
+
+    def _mind_the_number(self, leaves: list[Any], structure: Any) -> None:
+        """Say, once each, that there are many programs, and that there are too many; drop the one that was not used for longest."""
+        count, advice = len(self.specialisations), ""
+        if count > PATIENCE and not self.warned:
+            self.warned = True
+            advice = "A shape that differs in the last batch alone: drop_last=True in the DataLoader."
+        if count > LIMIT:
+            self.specialisations.pop()
+            if not self.dropped:
+                self.dropped = True
+                advice = f"Only {LIMIT} programs are kept: from now on the one that was not used for longest goes, and may be traced again."
+        if advice:
+            name, reason = getattr(self.function, "__name__", "a compiled function"), self.specialisations[1].broken(leaves, structure)
+            warnings.warn(f"E43: {name} was traced {count} times. What keeps changing: {reason}. {advice}", UsageWarning, stacklevel=5)
 
     def _last(self) -> Specialisation:
         if not self.specialisations:

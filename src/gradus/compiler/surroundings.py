@@ -277,6 +277,9 @@ class Surroundings:
                 if name in self.names and isinstance(item, types.FunctionType):
                     self._visit(f"{text}.{name}", item)
                 continue
+            if hasattr(type(item), "__get__") and hasattr(item, "__wrapped__"):  # a compiled method, which an instance has in its own way
+                self._visit(f"{text}.{name}", item.__wrapped__)
+                continue
             if isinstance(item, types.MemberDescriptorType):
                 if not hasattr(owner, name):
                     continue
