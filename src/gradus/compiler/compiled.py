@@ -104,6 +104,8 @@ class Compiled:
         graph: the graph it was made from.
     """
 
+    __name__: str  # taken over from the function
+
     def __init__(self, function: Callable[..., Any], tier: str | None = None) -> None:
         _refuse_what_does_not_return(function)
         self.function, self.tier = function, chosen_tier(tier)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections import deque
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradus.compiler.graph import INPUT, STATE, Graph, Value
+from gradus.compiler.guards import LEAVES
 from gradus.compiler.lifted import Holder, PastNode, State
 from gradus.compiler.tracers import TracedNumber, Tracer, strayed
-from gradus.compiler.trees import map_tree
+from gradus.compiler.trees import endless, holds, map_tree
 from gradus.compiler.world import Trace
 from gradus.errors import AliasError, TraceError
 from gradus.tensors import Tensor
+
+PLAIN = (list, tuple, set, frozenset, deque, dict)
 
 
 class Argument:
@@ -67,9 +72,14 @@ def take_stock(world: Trace, result: Any, arguments: dict[int, State]) -> Traced
             return own[id(leaf)] if id(leaf) in own else Output(world.argument(leaf.value), leaf.requires_grad)
         if isinstance(leaf, Iterator):
             raise _one_reading(leaf)
+        if not isinstance(leaf, LEAVES) and holds(lambda item: isinstance(item, Tensor) and id(item) in world.inside, leaf):
+            raise _closed_to_us(leaf)
         return leaf
 
-    tree = map_tree(output, result)
+    try:
+        tree = map_tree(output, result)
+    except RecursionError:
+        raise endless("result", "returns") from None
     writes, written = _writes(world, arguments)
     traced = Traced(graph, world, tree, list(arguments), [], writes, [], [])
     holders: list[tuple[Holder, State]] = [*((s.tensor, s) for s in world.states.values()), *arguments.items()]
@@ -90,6 +100,23 @@ def _one_reading(result: Any) -> TraceError:
         wanted="tensors, in tuples, lists or dicts",
         why="its items would be computed after the trace",
         fix="return a list",
+        code="E42",
+    )
+
+
+def _closed_to_us(result: Any) -> TraceError:
+    name = type(result).__name__
+    base = next((base for base in (*PLAIN, Mapping) if isinstance(result, base)), type(result))
+    article = "an" if name[0] in "AEIOUaeiou" else "a"
+    form = (
+        ", a dataclass" if dataclasses.is_dataclass(result) else f", a {base.__name__.lower()} of its own kind" * (base is not type(result))
+    )
+    return TraceError(
+        f"a compiled function cannot return {article} {name} that holds tensors",
+        got=f"{article} {name}{form}",
+        wanted="tensors, in tuples, named tuples, lists or dicts",
+        why="each call would have to make a new one, and only plain containers are known to be made of their items alone",
+        fix=f"return the tensors, and make the {name} of them outside the compiled function",
         code="E42",
     )
 
