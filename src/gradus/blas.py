@@ -319,12 +319,20 @@ def bind() -> Library | None:
     return chosen
 
 
+def most_threads() -> int:
+    """A bound for the number of threads: 16 for each core of the machine. More would only wait; a billion would end the process."""
+    return 16 * (os.cpu_count() or 1)
+
+
 def default_threads() -> int:
-    """The number in the environment, else half of the cores that this process may use, at least 1 (why: see the top of this file)."""
+    """The number in the environment, at most :func:`most_threads`; else half of the cores that this process may use, at least 1.
+
+    Why: see the top of this file.
+    """
     for variable in THREAD_VARIABLES:
         text = os.environ.get(variable, "").split(",")[0].strip()  # OpenMP allows one number for each level of nesting
         if text.isdecimal() and int(text) > 0:
-            return int(text)
+            return min(int(text), most_threads())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // 2)
 
@@ -346,12 +354,16 @@ def set_num_threads(count: int) -> None:
     >>> set_num_threads(before)
 
     Raises:
-        UsageError: ``count`` is no integer from 1.
+        UsageError: ``count`` is no integer from 1 to 16 times the cores of the machine.
     """
     global _wanted_threads
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 1 <= count <= most_threads():
         raise UsageError(
-            "The number of threads is not valid", got=f"{count!r}", wanted="an integer from 1", fix="gradus.set_num_threads(1)"
+            "The number of threads is not valid",
+            got=f"{count!r}",
+            wanted=f"an integer from 1 to {most_threads()}, 16 for each core",
+            why="threads beyond the cores wait for each other" if isinstance(count, (int, np.integer)) and count > 1 else "",
+            fix="gradus.set_num_threads(1)",
         )
     with _LOCK:
         _wanted_threads = int(count)

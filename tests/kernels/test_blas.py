@@ -202,10 +202,17 @@ def test_threads_are_set_in_both_libraries(threads) -> None:
     np.testing.assert_array_equal(x @ x, np.full((200, 200), 200, np.float32))
 
 
-@pytest.mark.parametrize("count", [0, -1, 1.5, "2", True, None])
+@pytest.mark.parametrize("count", [0, -1, 1.5, "2", True, None, 10**9, 10**30, np.int64(2**40), 16 * (os.cpu_count() or 1) + 1])
 def test_a_number_of_threads_is_a_positive_integer(count) -> None:
     with pytest.raises(UsageError):
         gradus.set_num_threads(count)
+
+
+def test_the_bound_holds_for_the_environment_too(threads, monkeypatch) -> None:
+    bound = 16 * (os.cpu_count() or 1)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1000000000")
+    assert blas.default_threads() == bound
+    gradus.set_num_threads(min(bound, 64))
 
 
 THREADS = "import gradus; from gradus import blas; print(gradus.get_num_threads(), blas.numpy_openblas().threads, blas.library().threads)"
