@@ -130,6 +130,7 @@ class Running:
         self, library: Any, program: Program, wide: bool = False, noise: Any = None, wrap: Callable[[Any], Any] = lambda f: f
     ) -> None:
         self.library, self.program = library, program
+        self.floats = library.float64 if wide and not program.random else library.float32  # random streams depend on it
         self.env = environment(library, wide, noise)
         for leaf in program.leaves:
             if leaf.name[0] != "x":
@@ -150,11 +151,14 @@ class Running:
         arguments = self.arguments(call)
         self.library.manual_seed(call)
         error, results = "", []
+        self.library.set_default_dtype(self.floats)
         try:
             results = self.step(*arguments)
         except Exception as raised:  # whatever it is, it must be the same everywhere
             error = type(raised).__name__
             self.raised = raised
+        finally:
+            self.library.set_default_dtype(self.library.float32)
         return self.seen(error, results)
 
     def states(self) -> dict[str, np.ndarray]:
@@ -561,16 +565,20 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--shrink", type=float, default=60.0, help="seconds to make a failing program smaller")
+    parser.add_argument("--quiet", action="store_true", help="do not tell every hundredth program")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--refused", action="store_true", help="print what Gradus refuses and PyTorch does not")
     asked = parser.parse_args()
     counts: collections.Counter[str] = collections.Counter()
     refused: collections.Counter[str] = collections.Counter()
-    failures, end = 0, time.monotonic() + asked.seconds
+    failures, start = 0, time.monotonic()
     with counting(counts):
         for seed in range(asked.first, asked.first + asked.programs):
-            if time.monotonic() > end:
+            seconds = time.monotonic() - start
+            if seconds > asked.seconds:
                 break
+            if seed > asked.first and seed % 100 == 0 and not asked.quiet:
+                print(f"seed {seed}: {failures} failures in {seconds:.0f} s", file=sys.stderr, flush=True)
             program = written(seed, refused)
             try:
                 check(program, counts, asked.parts)

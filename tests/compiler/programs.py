@@ -537,7 +537,8 @@ class Writer:
             p = self.leaf("p", "smooth", (self.rng.choice([48, 50]), 784), self.dtype, True)
             self.attempt(f"v0 = F.linear({x}, {p}) * 0.125", "a large product", True, "v0")
             self.count["v"] = 1
-        length = self.rng.choice([2, 5, 10, 15, 25, 40, 60]) if not self.large else self.rng.choice([3, 8, 15])
+        # Compiling kernels takes most of the time: many short programs meet more than a few long ones.
+        length = self.rng.choice([2, 3, 5, 5, 8, 8, 10, 12, 15, 30] if not self.large else [3, 5, 8, 15])
         for _ in range(3 * length):
             if len(self.body) < length:
                 self.statement()
