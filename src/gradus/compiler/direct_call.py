@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from gradus import dtypes
 from gradus.compiler.effects import Argument, Output
+from gradus.compiler.flat import FlatText
 from gradus.compiler.graph import Number, Value
 from gradus.compiler.source_code import define
 from gradus.mode import MODE
@@ -44,6 +45,18 @@ def call({names}):
 {results}
 """
     return define(text, "call", writer.scope)["call"]
+
+
+class NumberCheck(FlatText):
+    """Writes a function that says whether all numbers and options that decided something at the trace are as they were."""
+
+    def __init__(self, numbers: Iterable[tuple[Number, Any]], options: Iterable[tuple[Any, Any, Any]]) -> None:
+        super().__init__({})
+        for number, example in numbers:
+            self.lines.append(f"if {self.number(number)} != {self.name('e', example)}: return False")
+        for owner, key, value in options:
+            self.lines.append(f"if {self.name('d', owner)}[{key!r}] != {self.name('e', value)}: return False")
+        self.text = "def program():\n" + "\n".join("    " + line for line in [*dict.fromkeys(self.lines), "return True"]) + "\n"
 
 
 class _Writer:
@@ -96,7 +109,7 @@ class _Writer:
                 found.append(f"{tensor}._grad is not {self.bind(state.grad)}")
         found += [guard.broken_if(self.bind) for guard in of.surroundings.guards]
         if of.number_guards or of.leaf_guards:
-            self.scope["numbers_hold"] = of.numbers_hold
+            self.scope["numbers_hold"] = NumberCheck(of.number_guards, of.leaf_guards).compiled()
             found.append("not numbers_hold()")
         return found
 

@@ -173,10 +173,6 @@ class Specialisation:
                 return f"{key}: {value!r} became {owner[key]!r}"
         return ""
 
-    def numbers_hold(self) -> bool:
-        """Whether all numbers that decided something are as they were."""
-        return not self.changed_number()
-
     def run(self, leaves: list[Any]) -> Any:
         """The result of a call."""
         arrays = self.program.run(*[leaves[k].value for k in self.taken])
