@@ -16,7 +16,6 @@ if __name__ == "__main__":  # before NumPy reads them
     for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[_name] = "1"
 
-import importlib
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -24,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradus.compiler.native import function_of
 from gradus.fused import conv_kernels, pool_kernels
 
 TURNS = 40
@@ -60,14 +60,11 @@ POOLS = {"pool first": (64, 32, 28, 28), "pool second": (64, 64, 14, 14)}
 
 def prepared(claim: Any, arrays: list[np.ndarray]) -> Callable[[], Any]:
     """A call of the kernel that a claim names, on these arrays and scratch memory of its own."""
-    module, _, name = claim.function.rpartition(".")
-    function = getattr(importlib.import_module(f"gradus.kernels.{module}"), name)
     scratch = [np.zeros(elements, dtype) for elements, dtype in claim.scratch]
-    arguments = [a.ctypes.data for a in (*arrays, *scratch)]
-    integers = [int(n) for n in claim.integers]
+    function = function_of(claim.function, [a.ctypes.data for a in (*arrays, *scratch)] + [int(n) for n in claim.integers])
 
     def call(kept: Any = (arrays, scratch)) -> None:
-        function(*arguments, *integers)
+        function()
 
     return call
 

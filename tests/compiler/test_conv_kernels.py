@@ -12,8 +12,8 @@ pytest.importorskip("numba", reason="hand-made kernels need the extra: pip insta
 
 import gradus
 from gradus import nn
+from gradus.compiler.native import function_of
 from gradus.fused import conv_kernels
-from gradus.kernels import conv, direct, pool, winograd
 
 F = nn.functional
 TOLERANCE = {"float64": 1e-11, "float32": 3e-5}
@@ -225,15 +225,15 @@ def test_nothing_is_written_outside(seed) -> None:
     rest = (columns.address, products.address, *sizes, images, rows, 0, *kernel, *stride, *dilation, *before)
     everything = [x, w, y, columns, products]
     for name, addresses in (("forward", (x, w, y)), ("input_gradient", (y, w, x)), ("weight_gradient", (x, y, w))):
-        assert getattr(conv, f"{name}_{dtype}")(*(a.address for a in addresses), *rest) == 0
+        assert function_of(f"conv.{name}_{dtype}", [*(a.address for a in addresses), *rest])() == 0
         assert all(array.hold() for array in everything), name
     if stride == (1, 1):
         sums = Fenced(w.inner.size * 64 // w.inner.itemsize, dtype)
         padded = Fenced(channels // groups * (down + dilation[0] * (kernel[0] - 1)) * (across + dilation[1] * (kernel[1] - 1)) + 64, dtype)
-        getattr(direct, f"forward_{dtype}")(x.address, w.address, y.address, padded.address, *sizes, *kernel, *dilation, *before, 0)
-        getattr(direct, f"weight_gradient_{dtype}")(
-            x.address, y.address, w.address, padded.address, sums.address, *sizes, rows, *kernel, *dilation, *before
-        )
+        integers = (*sizes, *kernel, *dilation, *before, 0)
+        assert function_of(f"direct.forward_{dtype}", [*(a.address for a in (x, w, y, padded)), *integers])() == 0
+        integers = (*sizes, rows, *kernel, *dilation, *before)
+        assert function_of(f"direct.weight_gradient_{dtype}", [*(a.address for a in (x, y, w, padded, sums)), *integers])() == 0
         assert all(array.hold() for array in [*everything, sums, padded])
 
 
@@ -250,12 +250,10 @@ def test_tiles_and_pools_stay_inside(height, width, rows) -> None:
     u, v, m = [Fenced(16 * (a * b + 16) + 64, "float32") for a, b in sizes]
     turned = Fenced(channels * tiles + 64, "float32")
     shape = (batch, channels, height, width, outputs, height, width, 1, 1, rows)
-    winograd.forward(x.address, w.address, y.address, u.address, v.address, m.address, *shape, 0)
-    winograd.weight_gradient(x.address, y.address, w.address, u.address, v.address, turned.address, m.address, *shape)
+    assert function_of("winograd.forward", [*(a.address for a in (x, w, y, u, v, m)), *shape, 0])() == 0
+    assert function_of("winograd.weight_gradient", [*(a.address for a in (x, y, w, u, v, turned, m)), *shape])() == 0
     assert all(array.hold() for array in (x, y, w, u, v, m, turned))
     g = Fenced(batch * channels * (height // 2) * (width // 2), "float32")
-    pool.largest_of_four_float32(x.address, g.address, batch * channels, height, width)
-    pool.gradient_to_four_float32(g.address, x.address, x.address, batch * channels, height, width)
-    pool.sum_of_four_float32(x.address, g.address, batch * channels, height, width)
-    pool.spread_to_four_float32(g.address, x.address, batch * channels, height, width)
+    for name, arrays in (("largest_of", (x, g)), ("gradient_to", (g, x, x)), ("sum_of", (x, g)), ("spread_to", (g, x))):
+        assert function_of(f"pool.{name}_four_float32", [*(a.address for a in arrays), batch * channels, height, width])() == 0
     assert x.hold() and g.hold()

@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ import numpy as np
 
 from gradus import blas
 from gradus.compiler.source_code import define
-from gradus.folders import cache_folder
+from gradus.compiler.texts import HANDMADE
+from gradus.folders import cache_folder, may_be_trusted
 
 MAGIC = b"gradus kernel 1\n"
 #: Where generated texts find their functions: module of :mod:`gradus.kernels` to names.
@@ -103,16 +104,12 @@ class Library:
 
     def _compile(self, name: str, source: str) -> tuple[str, bytes]:
         """Symbol and object code of a text, by way of Numba."""
-        import numba
-
         if self._machine is None:
             self._machine = self._target()
-        scope = define(source.replace("NAME", name), name, _scope(numba, source))
-        options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        dispatcher = numba.njit(**options)(scope[name])
-        dispatcher.compile((numba.int64,))
-        (compiled,) = dispatcher.overloads.values()
-        symbol, code = compiled.fndesc.llvm_func_name, self._machine.emit_object(compiled.library._final_module)
+        compilation = importlib.import_module("gradus.kernels.compilation")
+        scope = define(source.replace("NAME", name), name, _scope(importlib.import_module("numba"), source))
+        symbol, module = compilation.module_of(scope[name])
+        code = self._machine.emit_object(module)
         STATISTICS.compiled += 1
         _write(name, symbol, code)
         return symbol, code
@@ -142,14 +139,20 @@ def _environment() -> bytes:
     return "\n".join(parts).encode() + b"".join(file.read_bytes() for file in sorted(folder.glob("*.py"))) + Path(__file__).read_bytes()
 
 
+def _checksum(name: str, body: bytes) -> bytes:
+    """Of an entry and its name: the code of another kernel under this name is damage too."""
+    return hashlib.sha256(name.encode() + body).digest()
+
+
 def _read(name: str) -> tuple[str, bytes] | None:
-    """An entry of the disk, or None if it is not there or not whole."""
+    """An entry of the disk, or None if it is not there, not whole, not this kernel's, or in a folder that others may write to."""
+    folder = kernel_folder()
     try:
-        data = (kernel_folder() / name).read_bytes()
+        data = (folder / name).read_bytes() if may_be_trusted(str(folder)) else b""
     except OSError:
         return None
     checksum, body = data[len(MAGIC) : len(MAGIC) + 32], data[len(MAGIC) + 32 :]
-    if not data.startswith(MAGIC) or hashlib.sha256(body).digest() != checksum:
+    if not data.startswith(MAGIC) or _checksum(name, body) != checksum:
         return None
     symbol, _, code = body.partition(b"\n")
     STATISTICS.from_disk += 1
@@ -163,9 +166,11 @@ def _write(name: str, symbol: str, code: bytes) -> None:
     try:
         folder = kernel_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not may_be_trusted(str(folder)):
+            return
         handle, path = tempfile.mkstemp(dir=folder, prefix="new_")
         with os.fdopen(handle, "wb") as file:
-            file.write(MAGIC + hashlib.sha256(body).digest() + body)
+            file.write(MAGIC + _checksum(name, body) + body)
         os.replace(path, folder / name)
     except OSError:
         if path:  # a full disk is not to be filled further
@@ -189,3 +194,24 @@ def caller(address: int) -> Any:
     """A Python function that calls a kernel on the address of its table."""
     prototype = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
     return prototype(address)
+
+
+def function_of(name: str, integers: Sequence[int]) -> Callable[[], int]:
+    """A call of "module.function" of :mod:`gradus.kernels` with addresses and other integers: for tests and measurements.
+
+    >>> x, y = np.ones((4, 4), np.float32), np.empty((2, 2), np.float32)
+    >>> function_of("pool.sum_of_four_float32", (x.ctypes.data, y.ctypes.data, 1, 4, 4))()
+    0
+    >>> y.tolist()
+    [[4.0, 4.0], [4.0, 4.0]]
+    """
+    module, _, function = name.rpartition(".")
+    arguments = ", ".join([f"table[{k}]" for k in range(len(integers))])
+    (address,) = LIBRARY.load([HANDMADE.format(module=module, name=function, arguments=arguments)])
+    kernel, table, result = caller(address), np.array(integers, np.int64), np.zeros(2, np.int64)
+
+    def call() -> int:
+        kernel(result.ctypes.data, result.ctypes.data + 8, table.ctypes.data)
+        return int(result[0])
+
+    return call

@@ -7,7 +7,8 @@ branch inside a loop: it is lanes of a mask.
 
 from __future__ import annotations
 
-from gradus.kernels.lanes import compiled, evens, inlined, lane_count, load_where, span, store_where, zeros
+from gradus.kernels.compilation import compiled, inlined
+from gradus.kernels.lanes import evens, lane_count, load_where, span, store_where, zeros
 from gradus.kernels.table import array
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from numba import float32, float64
 
 from gradus.kernels.columns import add_columns, clear, copy_rows, fill_columns
-from gradus.kernels.lanes import compiled
+from gradus.kernels.compilation import compiled
 from gradus.kernels.memory import dgemm, sgemm
 
 

@@ -12,12 +12,11 @@ from __future__ import annotations
 from numba import float32
 
 from gradus.kernels.columns import fill_columns
+from gradus.kernels.compilation import compiled, inlined
 from gradus.kernels.lanes import (
     both,
-    compiled,
     equal,
     everywhere,
-    inlined,
     lane_sum,
     largest,
     less,

@@ -11,20 +11,8 @@ from typing import Any
 from numba import float32, float64
 
 from gradus.kernels.columns import pad_planes
-from gradus.kernels.lanes import (
-    add_products,
-    add_scaled,
-    compiled,
-    lane_count,
-    lane_sum,
-    load,
-    load_each,
-    load_where,
-    span,
-    store,
-    store_each,
-    zeros,
-)
+from gradus.kernels.compilation import compiled
+from gradus.kernels.lanes import add_products, add_scaled, lane_count, lane_sum, load, load_each, load_where, span, store, store_each, zeros
 from gradus.kernels.table import array
 
 TOGETHER = 8  # outputs: sums in registers, enough of them to hide how long one addition takes

@@ -13,7 +13,6 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -276,9 +275,6 @@ odds = intrinsic(_shuffle(lambda n: range(1, 2 * n, 2)))
 #: a0 b0 a1 b1 …: the first half of it, and the second
 woven_first = intrinsic(_shuffle(lambda n: [k // 2 + n * (k % 2) for k in range(n)]))
 woven_second = intrinsic(_shuffle(lambda n: [k // 2 + n * (k % 2) for k in range(n, 2 * n)]))
-
-inlined = numba.njit(error_model="numpy", forceinline=True)
-compiled = numba.njit(error_model="numpy")
 
 
 @intrinsic

@@ -13,10 +13,9 @@ from numba import float32, float64
 
 from gradus.kernels.choices import maximum
 from gradus.kernels.columns import clear, inside
+from gradus.kernels.compilation import compiled, inlined
 from gradus.kernels.lanes import (
-    compiled,
     evens,
-    inlined,
     lane_count,
     largest,
     less,

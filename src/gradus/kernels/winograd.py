@@ -16,20 +16,8 @@ from __future__ import annotations
 
 from numba import float32
 
-from gradus.kernels.lanes import (
-    compiled,
-    evens,
-    inlined,
-    load,
-    load_where,
-    odds,
-    span,
-    store_where,
-    transpose_block,
-    woven_first,
-    woven_second,
-    zeros,
-)
+from gradus.kernels.compilation import compiled, inlined
+from gradus.kernels.lanes import evens, load, load_where, odds, span, store_where, transpose_block, woven_first, woven_second, zeros
 from gradus.kernels.memory import sgemm
 from gradus.kernels.table import array
 
