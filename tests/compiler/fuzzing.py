@@ -3,10 +3,10 @@ native kernels; and in PyTorch.
 
 The rule. For every array that a call gives or leaves behind (results, gradients, states) there are: the run in question, y; the same
 program in float64, r; and some runs that tell how well float32 determines the number at all: eager mode itself; eager mode again with the
-last digit of everything that rounds moved up or down at random, forward and backward; and r again, disturbed by as much. (Where large
-terms cancel, sums in float32 may round to the very same number however their terms are disturbed, and the result is 0 in all those runs,
-by luck; in float64 nothing rounds, and the disturbance shows how large the terms are.) With e the largest |run - r| among these, place by
-place but at least its mean over the array,
+last digit of everything that rounds moved up or down at random, forward and backward, down to sums inside derivative rules; and r again,
+disturbed by as much. (Where large terms cancel, float32 may round to the very same number however they are disturbed, and so the result be
+0 in all runs, by luck; in float64 hardly anything rounds, and the disturbance shows how large the terms are.) With e the largest |run - r|
+among these, place by place but at least its mean over the array,
 
     |y - r| <= 4 e + (4 + sqrt(n) / 4) ulp(r),
 
@@ -58,6 +58,7 @@ from programs import CALLS, Program, Writer, place
 
 import gradus
 import gradus.nn.functional
+import gradus.reverse
 from gradus.compiler import products
 from gradus.compiler.compiled import passes_in_order
 from gradus.compiler.graph import Graph
@@ -109,8 +110,26 @@ class Disturbance:
 
     def factor(self, t: Any, eps: float) -> Any:
         """1, or one more or less in the last place."""
-        array = 1.0 + eps * (np.sign(np.nan_to_num(t.detach().numpy())) if self.away else self.rng.integers(-1, 2, tuple(t.shape)))
-        return self.library.tensor(np.asarray(array).astype(str(t.dtype).split(".")[-1]))
+        return self.library.tensor(self.factors(t.detach().numpy(), eps))
+
+    def factors(self, array: np.ndarray, eps: float) -> np.ndarray:
+        """The same for an array."""
+        found = 1.0 + eps * (np.sign(np.nan_to_num(array)) if self.away else self.rng.integers(-1, 2, array.shape))
+        return np.asarray(found).astype(array.dtype)
+
+    def within_rules(self) -> Any:
+        """While it is open, sums inside Gradus' derivative rules are disturbed as well: what is taken from one may cancel it."""
+        real = gradus.reverse.raw_namespace
+
+        def disturbed(function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                y = np.asarray(function(*args, **kwargs))
+                return y * self.factors(y, np.finfo(y.dtype).eps) if y.dtype.kind == "f" else y
+
+            return call
+
+        sums = {name: disturbed(getattr(real, name)) for name in ("sum", "matmul", "einsum", "cumsum", "prod")}
+        return mock.patch.object(gradus.reverse, "raw_namespace", Overlaid(real, sums))
 
     def __call__(self, t: Any) -> Any:
         if not isinstance(t, self.library.Tensor) or not t.is_floating_point():
@@ -121,6 +140,17 @@ class Disturbance:
         if y.requires_grad:
             y.register_hook(lambda g: g * self.factor(g, eps))
         return y
+
+
+class Overlaid:
+    """A namespace of which some names mean something else."""
+
+    def __init__(self, real: Any, other: dict[str, Any]) -> None:
+        self.real = real
+        self.__dict__.update(other)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
 
 
 class Running:
@@ -204,7 +234,10 @@ class Judge:
         self.eager = runs(Running(gradus, program))
         self.wide = runs(Running(gradus, program, wide=True))
         disturbances = [Disturbance(gradus, k) for k in range(DISTURBED_RUNS)]
-        self.others = [runs(Running(gradus, program, noise=noise)) for noise in disturbances]
+        self.others = []
+        for noise in disturbances:
+            with noise.within_rules():
+                self.others.append(runs(Running(gradus, program, noise=noise)))
         disturbances = [Disturbance(gradus, k, disturbances[0].digits) for k in range(DISTURBED_RUNS, DISTURBED_RUNS + WIDE_DISTURBED_RUNS)]
         self.others += [runs(Running(gradus, program, wide=True, noise=noise)) for noise in disturbances]
         self.undetermined, self.places = 0, 0
