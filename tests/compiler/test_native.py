@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,10 +60,43 @@ def test_second_start_compiles_nothing_and_needs_no_numba(warm: Path) -> None:
     assert not found["numba"]
 
 
+def test_code_of_another_kernel_is_not_run(warm: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "kernels"
+    folder.mkdir(mode=0o700)
+    entries = sorted(entry for entry in (warm / "kernels").iterdir())
+    for entry, other in zip(entries, [*entries[1:], entries[0]], strict=True):
+        (folder / entry.name).write_bytes(other.read_bytes())
+    found = finish(start(tmp_path))
+    assert found["right"] and found["compiled"] >= 2 and found["from_disk"] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no such owners here")
+@pytest.mark.parametrize("open_to", ["group", "all", "owner"])
+def test_a_folder_that_others_may_write_to_is_not_used(warm: Path, tmp_path: Path, open_to: str) -> None:
+    folder = tmp_path / "kernels"
+    shutil.copytree(warm / "kernels", folder)
+    if open_to == "owner":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give files away")
+        os.chown(folder, 12345, 12345)
+    else:
+        folder.chmod({"group": 0o770, "all": 0o707}[open_to])
+    before = {entry.name: entry.read_bytes() for entry in folder.iterdir()}
+    process = start(tmp_path)
+    out, err = process.communicate(timeout=300)
+    found = json.loads(out)
+    if open_to == "owner":
+        assert err.count("it belongs to user 12345") == 1
+    else:
+        assert err.count("others may write to it") == 1
+    assert found["right"] and found["from_disk"] == 0 and found["compiled"] >= 2
+    assert {entry.name: entry.read_bytes() for entry in folder.iterdir()} == before
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "foreign"])
 def test_damaged_entries_are_compiled_again(warm: Path, tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "kernels"
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     for entry in (warm / "kernels").iterdir():
         data = entry.read_bytes()
         middle = len(data) // 2

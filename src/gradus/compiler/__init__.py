@@ -1,9 +1,9 @@
 """The tracing compiler: a function of tensors becomes a graph, the graph becomes one flat program.
 
 ==================  ==========================================================================================
-``compiled``        what users hold: it picks the program whose guards hold, or traces anew
+``compiled``        what users hold: it picks the program whose guards hold, or traces anew; ``methods``: for each instance
 ``specialisation``  one traced program: when it may run, and what it leaves behind (``direct_call``: the same, flat)
-``surroundings``    what a function reads from outside, and the ``guards`` on it
+``surroundings``    what a function reads from outside, and the ``guards`` on it; ``shared_memory``
 ``trace``           runs the function once on ``tracers``, in a ``world`` that notes every op, backward and update too.
                     Tensors from outside are ``lifted``, ``effects`` found or refused, ``survivors`` named
 ``graph``           the notes: a typed list of calls that prints, checks itself, and runs on NumPy (the oracle)
@@ -17,7 +17,7 @@ Two tiers run a graph (``tiers`` says which); both write one function of Python 
 native              ``plan``: steps, their order, their memory. ``fusion`` finds the groups, ``loops`` writes their
                     kernels (``expressions``: op by op), ``products`` and ``descent`` deal with matrix products.
                     ``program`` fills the tables that kernels read (``texts``: kernels that are not generated), ``native``
-                    makes and keeps machine code, ``report`` measures it
+                    makes and keeps machine code (``trust``: in whose folder), ``report`` measures it
 numpy               ``numpy_places``: which call writes where. ``numpy_program``: one line a call
 ==================  ==========================================================================================
 

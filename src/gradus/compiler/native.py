@@ -26,7 +26,8 @@ import numpy as np
 from gradus import blas
 from gradus.compiler.source_code import define
 from gradus.compiler.texts import HANDMADE
-from gradus.folders import cache_folder, may_be_trusted
+from gradus.compiler.trust import may_be_trusted
+from gradus.folders import cache_folder
 
 MAGIC = b"gradus kernel 1\n"
 #: Where generated texts find their functions: module of :mod:`gradus.kernels` to names.

@@ -11,9 +11,9 @@ from gradus.compiler.direct_call import write_direct_call
 from gradus.compiler.effects import Argument, Output, Traced
 from gradus.compiler.graph import STATE, Graph, Number, Value
 from gradus.compiler.guards import LEAVES
-from gradus.compiler.memory import Memory, form
 from gradus.compiler.numpy_program import NumpyProgram
 from gradus.compiler.program import Program
+from gradus.compiler.shared_memory import Memory, form
 from gradus.compiler.surroundings import Surroundings
 from gradus.compiler.tiers import NATIVE
 from gradus.compiler.trees import map_tree
