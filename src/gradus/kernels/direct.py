@@ -1,7 +1,7 @@
 """Convolution in steps of 1 straight from its definition: for few channels, where columns would cost more than the products with them.
 
-Vectors run along a row of outputs. Several outputs of a group share each vector of pixels; a group of one output (depthwise convolution)
-is the same with one. The channels of a group are copied with their padding, so that nothing inside the loops asks where the image ends.
+Vectors run along a row of outputs. Several outputs of a group share each vector of pixels; those of one output share its weights
+(depthwise convolution). The channels of a group are copied with their padding, so that nothing inside the loops asks where the image ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,20 @@ from numba import float32, float64
 
 from gradus.kernels.columns import pad_planes
 from gradus.kernels.compilation import compiled
-from gradus.kernels.lanes import add_products, add_scaled, lane_count, lane_sum, load, load_each, load_where, span, store, store_each, zeros
+from gradus.kernels.lanes import (
+    add_products,
+    add_scaled,
+    everywhere,
+    lane_count,
+    lane_sum,
+    load,
+    load_each,
+    load_where,
+    span,
+    store,
+    store_each,
+    zeros,
+)
 from gradus.kernels.table import array
 
 TOGETHER = 8  # outputs: sums in registers, enough of them to hide how long one addition takes
@@ -20,6 +33,23 @@ TOGETHER = 8  # outputs: sums in registers, enough of them to hide how long one 
 
 def _forward(dtype: Any, size: int) -> Any:
     """Images to outputs, or cotangents to images."""
+
+    @compiled
+    def rows_of_one(x, w, y, channels, plane, row, first, last, across, k0, k1, d0, d1, channel_step, place_step, none):
+        """One output of one image, as many rows at a time as ``none`` holds vectors of zeros."""
+        weights = array(w, dtype)
+        for j in range(0, across, lane_count(dtype)):
+            kept = span(0, across - j, dtype)
+            for i in range(first, last, len(none)):
+                sums = none
+                for c in range(channels):
+                    place = c * channel_step
+                    for k in range(k0):
+                        start = x + (c * plane + (i + k * d0) * row + j) * size
+                        for m in range(k1):
+                            sums = add_products(sums, everywhere(weights[place]), start + m * d1 * size, row * size, kept)
+                            place += place_step
+                store_each(y + (i * across + j) * size, across * size, kept, sums)
 
     @compiled
     def rows_of_outputs(x, w, y, channels, plane, row, down, across, k0, k1, d0, d1, channel_step, output_step, place_step, none):
@@ -53,13 +83,16 @@ def _forward(dtype: Any, size: int) -> Any:
                 image = x + (b * channels + g * few) * height * width * size
                 pad_planes(image, few, height, width, top, left, rows, row, padded, dtype, size)
                 steps = (few, rows * row, row, down, across, k0, k1, d0, d1, channel_step, output_step, place_step)
-                whole = out // TOGETHER * TOGETHER
+                whole, whole_rows = out // TOGETHER * TOGETHER, down // TOGETHER * TOGETHER
                 for o in range(0, whole, TOGETHER):
                     weights = w + (g * out * few * places + o * output_step + start) * size
                     rows_of_outputs(padded, weights, y + (b * outputs + g * out + o) * down * across * size, *steps, many)
+                window = (across, k0, k1, d0, d1, channel_step, place_step)
                 for o in range(whole, out):
                     weights = w + (g * out * few * places + o * output_step + start) * size
-                    rows_of_outputs(padded, weights, y + (b * outputs + g * out + o) * down * across * size, *steps, one)
+                    target = y + (b * outputs + g * out + o) * down * across * size
+                    rows_of_one(padded, weights, target, few, rows * row, row, 0, whole_rows, *window, many)
+                    rows_of_one(padded, weights, target, few, rows * row, row, whole_rows, down, *window, one)
         return 0
 
     return forward

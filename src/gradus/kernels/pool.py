@@ -49,12 +49,14 @@ def _largest_of_four(dtype: Any, size: int) -> tuple[Any, Any]:
     def largest_of_four(x, y, planes, height, width):
         down, across = height // 2, width // 2
         for p in range(planes):
-            for i in range(down):
-                row = x + ((p * height + 2 * i) * width) * size
-                for j in range(0, across, lane_count(dtype)):
-                    a, b, c, d = two_by_two(row + 2 * j * size, width, j, dtype, size)
-                    best = largest(largest(a, b), largest(c, d))
-                    store_where(y + ((p * down + i) * across + j) * size, span(0, across - j, dtype), best)
+            for j in range(0, across, lane_count(dtype)):
+                kept = span(0, across - j, dtype)
+                source, place = x + (p * height * width + 2 * j) * size, y + (p * down * across + j) * size
+                for _ in range(down):
+                    a, b, c, d = two_by_two(source, width, j, dtype, size)
+                    store_where(place, kept, largest(largest(a, b), largest(c, d)))
+                    source += 2 * width * size
+                    place += across * size
         return 0
 
     @compiled
@@ -156,11 +158,14 @@ def _sums_of_four(dtype: Any, size: int) -> tuple[Any, Any]:
     def sum_of_four(x, y, planes, height, width):
         down, across = height // 2, width // 2
         for p in range(planes):
-            for i in range(down):
-                row = x + ((p * height + 2 * i) * width) * size
-                for j in range(0, across, lane_count(dtype)):
-                    a, b, c, d = two_by_two(row + 2 * j * size, width, j, dtype, size)
-                    store_where(y + ((p * down + i) * across + j) * size, span(0, across - j, dtype), (a + c) + (b + d))
+            for j in range(0, across, lane_count(dtype)):
+                kept = span(0, across - j, dtype)
+                source, place = x + (p * height * width + 2 * j) * size, y + (p * down * across + j) * size
+                for _ in range(down):
+                    a, b, c, d = two_by_two(source, width, j, dtype, size)
+                    store_where(place, kept, (a + c) + (b + d))
+                    source += 2 * width * size
+                    place += across * size
         return 0
 
     @compiled
@@ -169,14 +174,17 @@ def _sums_of_four(dtype: Any, size: int) -> tuple[Any, Any]:
         if height % 2 or width % 2:
             clear(y, planes * height * width, dtype, size)
         for p in range(planes):
-            for i in range(down):
-                for j in range(0, across, lanes):
-                    t = load_where(g + ((p * down + i) * across + j) * size, span(0, across - j, dtype), dtype)
-                    first, second = span(0, 2 * (across - j), dtype), span(0, 2 * (across - j) - lanes, dtype)
-                    for k in range(2):
-                        place = y + ((p * height + 2 * i + k) * width + 2 * j) * size
+            for j in range(0, across, lanes):
+                kept = span(0, across - j, dtype)
+                first, second = span(0, 2 * (across - j), dtype), span(0, 2 * (across - j) - lanes, dtype)
+                source, place = g + (p * down * across + j) * size, y + (p * height * width + 2 * j) * size
+                for _ in range(down):
+                    t = load_where(source, kept, dtype)
+                    for _ in range(2):
                         store_where(place, first, woven_first(t, t))
                         store_where(place + lanes * size, second, woven_second(t, t))
+                        place += width * size
+                    source += across * size
         return 0
 
     return sum_of_four, spread_to_four
