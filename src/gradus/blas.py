@@ -147,13 +147,19 @@ def cpu() -> tuple[str, set[str] | None]:
     return model, set(fields["flags"].split()) if "flags" in fields else None
 
 
+def wide_registers() -> bool:
+    """Whether the processor has 32 vector registers of 64 bytes (AVX-512); on other systems than Linux nobody says so."""
+    flags = cpu()[1]
+    return flags is not None and flags >= AVX512_FLAGS
+
+
 def wanted_core() -> str | None:
     """The kernel to ask for: AVX-512 where the processor has it and OpenBLAS does not take it; None leaves the choice to OpenBLAS."""
     if os.environ.get("GRADUS_CORETYPE"):
         return os.environ["GRADUS_CORETYPE"]
-    model, flags = cpu()
-    if flags is None or not flags >= AVX512_FLAGS:
+    if not wide_registers():
         return None
+    model = cpu()[0]
     bundled = numpy_openblas()
     stays_below = bundled.core.lower() in AVX2_CORES if bundled else model.startswith("AuthenticAMD")
     return AVX512_CORE if stays_below else None
@@ -289,6 +295,8 @@ def _choose() -> Library:
 
 
 _LOCK = threading.RLock()
+#: How many threads a product may use, where compiled code reads it at each run.
+THREADS = np.ones(1, np.int64)
 _chosen: Library | None = None
 _wanted_threads: int | None = None
 
@@ -299,6 +307,7 @@ def library() -> Library:
     with _LOCK:
         if _chosen is None:
             _chosen = _choose()
+            THREADS[0] = _chosen.threads
         return _chosen
 
 
@@ -367,6 +376,7 @@ def set_num_threads(count: int) -> None:
         )
     with _LOCK:
         _wanted_threads = int(count)
+        THREADS[0] = _wanted_threads
         chosen = _chosen.openblas if _chosen else None
         for one in (numpy_openblas(), chosen):
             if one:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gradus import dtypes, ops, printing
 from gradus.errors import DTypeError, GradError, UsageError
+from gradus.memory import aligned_copy
 from gradus.mode import MODE
 from gradus.ops.operators import Operators
 from gradus.primitive import REGISTRY
@@ -73,7 +74,7 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
     if isinstance(data, Tensor):
         data = data.numpy() if not data.requires_grad else data.detach().numpy()
     if isinstance(data, (np.ndarray, np.generic)):
-        array = np.array(data, dtype=dtype)
+        array = aligned_copy(np.asarray(data), dtype)
     else:
         array = _from_python(data, dtype)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:

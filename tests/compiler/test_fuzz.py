@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gradus import ops
-from gradus.compiler import compiled, descent, fusion, layout, loops, numpy_program, plan, products
+from gradus.compiler import compiled, descent, fusion, layout, loops, numpy_program, plan, products, texts
 from gradus.compiler.graph import Graph, Value
 from gradus.compiler.passes import expand, pooled_convolution, pooling, reductions, sharing, simplify
 from gradus.primitive import REGISTRY
@@ -268,14 +268,8 @@ def a_transposed_flag_is_flipped(patch: Patch) -> None:
 
 
 @plant("native", 400)
-def pieces_of_products_lie_too_close(patch: Patch) -> None:
-    real = products.in_pieces
-
-    def close(p: Any) -> Any:
-        q = real(p)
-        return q if q is p else q._replace(steps=((0, 0), (0, 0), q.steps[2]))
-
-    patch.setattr(products, "in_pieces", close)
+def products_from_panels_are_scaled_twice(patch: Patch) -> None:
+    patch.setitem(texts.MULTIPLY, "second", texts.MULTIPLY["second"].replace("float32(numbers[10])", "float32(2) * float32(numbers[10])"))
 
 
 @plant("native", 200)

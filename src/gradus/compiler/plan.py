@@ -76,7 +76,9 @@ class Plan:
         if unit in self.descents:
             descent = self.descents[unit]
             reads = [self.places[v].root for v in descent.product.inputs]
-            return Step([descent.product], None, product(descent.product, self.places), None, [descent.output], reads, descent)
+            matrix = product(descent.product, self.places)
+            assert matrix is not None
+            return Step([descent.product], None, matrix._replace(adds=True), None, [descent.output], reads, descent)
         reads = [self.places[v].root for call in unit.calls for v in call.inputs]
         if unit.group is not None:
             writes = [call.output for call in unit.calls if call.output in self.needed]
@@ -121,7 +123,7 @@ class Plan:
 
 def scratch_sizes(step: Step) -> list[int]:
     """Bytes of each scratch array of a step, rounded up."""
-    needs = step.kernel.scratch if step.kernel else step.handmade.scratch if step.handmade else ()
+    needs = next((part.scratch for part in (step.kernel, step.product, step.handmade) if part is not None), ())
     return [-(-n * np.dtype(dtype).itemsize // ALIGNMENT) * ALIGNMENT for n, dtype in needs]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradus import blas
 from gradus.compiler.graph import Call, Graph, Number, Value
 from gradus.compiler.layout import Layout, access_of, contiguous_strides, layouts, refined
 from gradus.compiler.passes.rewriting import Rewriting, rewrite
@@ -26,6 +28,26 @@ class Product(NamedTuple):
     leading: tuple[int, int, int]
     counts: tuple[int, int]
     steps: tuple[tuple[int, int], ...]
+    adds: bool = False  # to what C holds
+
+    @property
+    def panels(self) -> str:
+        """Which factor :mod:`gradus.kernels.gemm` copies into panels: "second", "first", or "" where the library computes the product."""
+        return panelled(self.letter, self.m, self.n, self.k, self.transposed, self.adds)
+
+    @property
+    def shared(self) -> bool:
+        """Whether the library would compute it with several threads, where there are several."""
+        return self.m * self.n * self.k > SHARED
+
+    @property
+    def scratch(self) -> tuple[tuple[int, str], ...]:
+        """(elements, dtype) of the room that panels take, and the transposed result."""
+        if not self.panels:
+            return ()
+        columns = self.n if self.panels == "second" else self.m
+        room = -(-columns // PANEL) * PANEL * self.k
+        return ((room, "float32"), (self.m * self.n if self.panels == "first" else 0, "float32"))
 
     @property
     def flops(self) -> int:
@@ -73,7 +95,7 @@ def product(call: Call, places: Mapping[Value, Layout]) -> Product | None:
         return None
     outer, inner = ([1, 1, *loops[0]][-2:], [[0, 0, *row][-2:] for row in loops[1]])
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    whole = Product(
+    return Product(
         LETTERS[a.dtype],
         m,
         n,
@@ -83,37 +105,35 @@ def product(call: Call, places: Mapping[Value, Layout]) -> Product | None:
         (outer[0], outer[1]),
         tuple([(i, j) for i, j in inner]),
     )
-    return in_pieces(whole) if size == 1 else whole
 
 
-# OpenBLAS multiplies small matrices where they lie, and packs larger ones first. A product somewhat above its bound is quicker as
-# several small ones: 64 x 50 x 784 in 29 instead of 37 µs, 50 x 784 x 64 in 23 instead of 29 (one core, AVX-512).
-SMALL_PRODUCT, MEDIUM_PRODUCT, SMALL_RESULT = 1_000_000, 6_000_000, 1200
+# Measured on one core with AVX-512 (benchmarks/products.py).
+PANEL, TALL, NARROW = 64, 6, 16  # columns of a panel; rows of a tile; columns of the tiles behind the last panel
+MOVED = 18  # multiplications that cost as much as to copy and transpose an element
+IN_ROWS = 0.5  # of that, where rows stay rows
+SHARED = 10_000_000  # multiplications from which on several threads win
+SMALL = 1_000_000  # multiplications up to which OpenBLAS copies nothing
+WORTHWHILE, WORTHWHILE_SMALL = 0.7, 0.6  # share of the multiplications in all the work, from which on panels win
 
 
-def in_pieces(p: Product) -> Product:
-    """The same product as a row of equal smaller ones that the library does not pack, where it has just the size for that."""
-    if not SMALL_PRODUCT < p.m * p.n * p.k <= MEDIUM_PRODUCT or p.letter != "s":
-        return p
-    inner = p.transposed == (False, True)  # the library's own bound for products of rows with rows
-    for rows in (16, 8) if inner else ():
-        if p.m % rows == 0 and rows * p.n <= SMALL_RESULT and rows * p.n * p.k <= SMALL_PRODUCT:
-            return _rows_apart(p, rows)
-    for columns in range(p.n // 2, 63, -1) if not inner else (16, 8):
-        few = p.m * columns <= SMALL_RESULT or not inner
-        if p.n % columns == 0 and columns % 2 == 0 and few and p.m * columns * p.k <= SMALL_PRODUCT:
-            return _columns_apart(p, columns)
-    return p
+@functools.cache
+def panelled(letter: str, m: int, n: int, k: int, transposed: tuple[bool, bool], adds: bool) -> str:
+    """Which factor to copy into panels; "" if the library is quicker, or the processor lacks the registers."""
+    small = m * n * k <= SMALL
+    if letter != "s" or min(m, n) < TALL or not blas.wide_registers() or (small and transposed != (False, True)):
+        return ""
+    first, second = IN_ROWS if transposed[0] else 1, 1 if transposed[1] else IN_ROWS
+    work = {"second": m * _padded(n) * k + MOVED * k * n * second, "first": n * _padded(m) * k + MOVED * (k * m * first + m * n)}
+    if adds:  # a result that is transposed afterwards is no sum yet
+        del work["first"]
+    best = min(work, key=lambda factor: work[factor])
+    return best if m * n * k >= (WORTHWHILE_SMALL if small else WORTHWHILE) * work[best] else ""
 
 
-def _rows_apart(p: Product, rows: int) -> Product:
-    step = rows * p.leading[0] if not p.transposed[0] else rows
-    return p._replace(m=rows, counts=(1, p.m // rows), steps=((0, step), (0, 0), (0, rows * p.leading[2])))
-
-
-def _columns_apart(p: Product, columns: int) -> Product:
-    step = columns if not p.transposed[1] else columns * p.leading[1]
-    return p._replace(n=columns, counts=(1, p.n // columns), steps=((0, 0), (0, step), (0, columns)))
+def _padded(columns: int) -> int:
+    """Columns as tiles count them; narrow tiles take twice as long for each."""
+    whole, rest = divmod(columns, PANEL)
+    return whole * PANEL + (PANEL if rest > PANEL - NARROW else -(-rest // NARROW) * NARROW * 2)
 
 
 NUMBERS = {int: NumberArgument("int64"), float: NumberArgument("float64")}

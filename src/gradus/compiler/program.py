@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from gradus import blas
 from gradus.compiler.flat import FlatText
 from gradus.compiler.graph import CONSTANT, STATE, Call, Graph, Number, Value
 from gradus.compiler.layout import Layout
 from gradus.compiler.native import LIBRARY, caller, data_field
 from gradus.compiler.plan import ALIGNMENT, Plan, Step, scratch_sizes
 from gradus.compiler.products import number_arguments, number_kind
-from gradus.compiler.texts import HANDMADE, PRODUCT, RUN
+from gradus.compiler.texts import HANDMADE, RUN, product_text
 from gradus.tape import evaluate
+
+ONE_THREAD = np.ones(1, np.int64)
 
 
 class Program:
@@ -87,7 +90,7 @@ class Program:
         if step.kernel is not None:
             return step.kernel.source
         if step.product is not None:
-            return PRODUCT.format(letter=step.product.letter, number="float32" if step.product.letter == "s" else "float64")
+            return product_text(step.product.letter, step.product.panels)
         if step.handmade is not None:
             kinds = [number_kind(x) for x in number_arguments(step.calls[0])]
             slots = self._slots(step) - len(kinds)
@@ -146,7 +149,7 @@ class Program:
             return len(step.kernel.arrays) + len(step.kernel.scratch) + 1 + len(step.kernel.numbers)
         if step.handmade is not None:
             return len(step.reads) + 1 + len(step.handmade.scratch) + len(step.handmade.integers) + step.handmade.numbers
-        return 21 if step.product is not None else 0
+        return 24 if step.product is not None else 0
 
     def _fill_scratch(self, step: Step, slot: int) -> int:
         start = self.base + self.plan.scratch
@@ -213,8 +216,10 @@ class Program:
         else:
             self.reals[slot + 10] = alpha
         self.table[slot + 11 : slot + 17] = [ai, aj, p.leading[0], bi, bj, p.leading[1]]
-        self.reals[slot + 17] = 1.0 if step.descent else 0.0
+        self.reals[slot + 17] = 1.0 if p.adds else 0.0
         self.table[slot + 18 : slot + 21] = [ci, cj, p.leading[2]]
+        self._fill_scratch(step, slot + 21)
+        self.table[slot + 23] = (blas.THREADS if p.shared else ONE_THREAD).ctypes.data
 
     # The function.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradus.errors import DataError, UsageError
+from gradus.memory import aligned
 from gradus.random import Generator, permutation
 from gradus.tensors import Tensor, wrap
 
@@ -90,7 +91,11 @@ def take_rows(tensor: Tensor, indices: Indices) -> Tensor:
     """``tensor[indices]`` along the first axis; of plain data without the detour through the graph, which no one asked for."""
     if tensor.requires_grad or type(tensor.value) is not np.ndarray:
         return tensor[indices]
-    return wrap(tensor.value.take(indices, axis=0))
+    rows = tensor.value
+    if not indices.size or indices.min() < 0 or indices.max() >= len(rows):
+        return wrap(rows.take(indices, axis=0))
+    batch = aligned((len(indices), *rows.shape[1:]), rows.dtype)
+    return wrap(rows.take(indices, axis=0, out=batch, mode="clip"))  # without "clip" NumPy would write to a buffer first
 
 
 class Subset(Dataset):

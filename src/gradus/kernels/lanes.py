@@ -389,3 +389,92 @@ def load_each(typing_context, address, step, like):
         return _each(builder, whole, like, lambda k, old: builder.load(_row(builder, start, bytes_between, k, old.type), align=align))
 
     return like(types.int64, types.int64, like), emit
+
+
+@intrinsic(prefer_literal=True)
+def zeros_each(typing_context, dtype, count):
+    """A tuple of ``count`` (a literal) vectors of 0."""
+    if not isinstance(count, types.IntegerLiteral):
+        return None
+    kind = lanes_of(dtype)
+    whole = types.UniTuple(kind, count.literal_value)
+
+    def emit(context, builder, signature, values):
+        return context.make_tuple(builder, whole, [_all(kind, 0.0)] * whole.count)
+
+    return whole(dtype, count), emit
+
+
+@intrinsic
+def load_beside(typing_context, address, like):
+    """As many vectors as the tuple ``like`` has, one behind the other in memory."""
+
+    def emit(context, builder, signature, values):
+        start, whole = values
+        kind = like.dtype
+        return _each(
+            builder,
+            whole,
+            like,
+            lambda k, old: builder.load(_row(builder, start, ir.Constant(start.type, BYTES), k, old.type), align=kind.of.bitwidth // 8),
+        )
+
+    return like(types.int64, like), emit
+
+
+@intrinsic
+def add_outer(typing_context, sums, vectors, address, step):
+    """A matrix of sums, rows behind each other, plus the product of the column of numbers at address + i · step and the row ``vectors``."""
+    across, kind = vectors.count, vectors.dtype
+
+    def emit(context, builder, signature, values):
+        whole, row, start, bytes_between = values
+        parts = [builder.extract_value(row, k) for k in range(across)]
+        for i in range(sums.count // across):
+            number = builder.load(_row(builder, start, bytes_between, i, parts[0].type.element), align=kind.of.bitwidth // 8)
+            factor = _spread(builder, number, kind.count)
+            for k in range(across):
+                place = i * across + k
+                whole = builder.insert_value(whole, _fused(builder, kind, parts[k], factor, builder.extract_value(whole, place)), place)
+        return whole
+
+    return sums(sums, vectors, types.int64, types.int64), emit
+
+
+@intrinsic
+def store_matrix(typing_context, address, step, first, mask, alpha, add, sums, vectors):
+    """Write alpha · a matrix of sums as :func:`add_outer` makes it to address + i · step, from row ``first`` on.
+
+    Args:
+        mask: the lanes that count in the last vector of each row.
+        add: whether what is there already is added.
+        vectors: a tuple as long as a row.
+    """
+    across, kind = vectors.count, sums.dtype
+
+    def emit(context, builder, signature, values):
+        start, bytes_between, lowest, last, factor, more, whole, _ = values
+        pointer = _vector(kind).as_pointer()
+        align = ir.Constant(WORD, kind.of.bitwidth // 8)
+        write = ir.FunctionType(ir.VoidType(), [_vector(kind), pointer, WORD, last.type])
+        masked_store = cgutils.get_or_insert_function(builder.module, write, f"llvm.masked.store.{_suffix(kind)}.p0")
+        everything, scale = ir.Constant(last.type, [1] * kind.count), _spread(builder, factor, kind.count)
+
+        def rows(finished):
+            for i in range(sums.count // across):
+                with builder.if_then(builder.icmp_signed(">=", ir.Constant(lowest.type, i), lowest)):
+                    row = builder.add(start, builder.mul(bytes_between, ir.Constant(start.type, i)))
+                    for k in range(across):
+                        kept = last if k == across - 1 else everything
+                        place = builder.inttoptr(builder.add(row, ir.Constant(start.type, k * BYTES)), pointer)
+                        value = builder.fmul(builder.extract_value(whole, i * across + k), scale)
+                        builder.call(masked_store, [finished(value, place, kept), place, align, kept])
+
+        with builder.if_else(more) as (adding, replacing):
+            with adding:
+                rows(lambda value, place, kept: builder.fadd(value, _masked_load(builder, kind, place, kept)))
+            with replacing:
+                rows(lambda value, place, kept: value)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, mask, kind.of, types.boolean, sums, vectors), emit

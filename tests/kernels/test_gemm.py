@@ -1,0 +1,118 @@
+"""Matrix products from panels equal NumPy's in float64, whatever the shapes, and write nothing that is not theirs."""
+
+from __future__ import annotations
+
+import itertools
+
+import numba
+import numpy as np
+import pytest
+
+import gradus
+from gradus import blas, nn
+from gradus.compiler import products
+from gradus.kernels import gemm
+
+ROOM = 7  # elements between rows, and behind the last
+
+
+@numba.njit(error_model="numpy")
+def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, alpha, add, panels):
+    gemm.multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, np.float32(alpha), add, panels)
+
+
+@numba.njit(error_model="numpy")
+def multiply_turned(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, panels, turned):
+    gemm.multiply_turned(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, panels, turned)
+
+
+def matrix(rows: int, columns: int, room: int = ROOM) -> np.ndarray:
+    """Random numbers, with NaN between and behind the rows."""
+    memory = np.full((rows, columns + room), np.nan, np.float32)
+    memory[:, :columns] = np.random.default_rng(rows * 1000 + columns).standard_normal((rows, columns))
+    return memory[:, :columns]
+
+
+def operands(m: int, n: int, k: int, a_turned: bool, b_turned: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both factors as they lie in memory, and their product in float64."""
+    a = matrix(k, m) if a_turned else matrix(m, k)
+    b = matrix(n, k) if b_turned else matrix(k, n)
+    first, second = (a.T if a_turned else a), (b.T if b_turned else b)
+    return a, b, first.astype(np.float64) @ second.astype(np.float64)
+
+
+def address(x: np.ndarray) -> int:
+    return int(x.ctypes.data)
+
+
+def leading(x: np.ndarray) -> int:
+    return x.strides[0] // x.itemsize
+
+
+SHAPES = [(6, 1, 1), (6, 64, 16), (7, 65, 17), (50, 784, 64), (64, 50, 784), (65, 33, 5), (96, 49, 31), (128, 130, 300), (500, 70, 2000)]
+TURNED = list(itertools.product((False, True), repeat=2))
+
+
+@pytest.mark.parametrize("turned", TURNED)
+@pytest.mark.parametrize("m, n, k", SHAPES)
+def test_products_and_sums_of_products(m: int, n: int, k: int, turned: tuple[bool, bool]) -> None:
+    a, b, expected = operands(m, n, k, *turned)
+    panels = np.full((n + gemm.WIDTH) * k, np.nan, np.float32)
+    for alpha, add in ((1.0, False), (-0.5, True)):
+        c = matrix(m, n)
+        memory, before = c.base, c.astype(np.float64)
+        assert memory is not None
+        multiply(address(a), address(b), address(c), *turned, m, n, k, leading(a), leading(b), leading(c), alpha, add, address(panels))
+        wanted = alpha * expected + (before if add else 0)
+        np.testing.assert_allclose(c, wanted, rtol=1e-5, atol=1e-6 * k**0.5 * 10)
+        assert np.isnan(memory[:, n:]).all()
+
+
+@pytest.mark.parametrize("turned", TURNED)
+@pytest.mark.parametrize("m, n, k", [(n, m, k) for m, n, k in SHAPES])
+def test_products_by_way_of_the_transpose(m: int, n: int, k: int, turned: tuple[bool, bool]) -> None:
+    a, b, expected = operands(m, n, k, *turned)
+    panels, across = np.full((m + gemm.WIDTH) * k, np.nan, np.float32), np.full(m * n, np.nan, np.float32)
+    c = np.full((m, n), np.nan, np.float32)
+    multiply_turned(address(a), address(b), address(c), *turned, m, n, k, leading(a), leading(b), n, address(panels), address(across))
+    np.testing.assert_allclose(c, expected, rtol=1e-5, atol=1e-6 * k**0.5 * 10)
+
+
+def test_infinity_and_nan_stay_in_their_rows_and_columns() -> None:
+    a, b, _ = operands(20, 70, 30, False, False)
+    a[3, 4], b[5, 66] = np.inf, np.nan
+    c, panels = matrix(20, 70), np.zeros((70 + gemm.WIDTH) * 30, np.float32)
+    multiply(address(a), address(b), address(c), False, False, 20, 70, 30, leading(a), leading(b), leading(c), 1.0, False, address(panels))
+    with np.errstate(invalid="ignore"):
+        expected = a.astype(np.float64) @ b.astype(np.float64)
+    assert np.isfinite(expected).sum() == 19 * 69
+    np.testing.assert_array_equal(np.isnan(c), np.isnan(expected))
+    np.testing.assert_array_equal(np.isinf(c), np.isinf(expected))
+
+
+def test_panels_are_for_processors_with_the_registers(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = ("s", 128, 512, 784, (False, True), False)
+    for wide, wanted in ((True, "first"), (False, "")):
+        monkeypatch.setattr(blas, "wide_registers", lambda wide=wide: wide)
+        products.panelled.cache_clear()
+        assert products.panelled(*shape) == wanted
+    products.panelled.cache_clear()
+
+
+@pytest.mark.skipif(not blas.wide_registers(), reason="needs AVX-512")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_compiled_step_with_panels_and_with_threads(threads: int) -> None:
+    before = gradus.get_num_threads()
+    gradus.set_num_threads(threads)
+    try:
+        gradus.manual_seed(0)
+        layer = nn.Linear(300, 200)
+        x = gradus.randn(256, 300)
+        step = gradus.compile(lambda x: layer(x).tanh().sum())
+        plan = [step(x), step(x), step.specialisations[0].program.plan][-1]
+        (product,) = [s.product for s in plan.steps if s.product]
+        assert product.panels and product.shared
+        np.testing.assert_allclose(step(x).item(), layer(x).tanh().sum().item(), rtol=1e-5)
+        assert blas.THREADS[0] == threads
+    finally:
+        gradus.set_num_threads(before)
