@@ -19,6 +19,29 @@ from gradus.kernels.compilation import compiled
 from gradus.kernels.memory import dgemm, sgemm
 
 
+@compiled
+def columns_of_images(x, count, channels, height, width, window, across, first, last, columns, dtype, size):
+    """The columns of some rows of windows of ``count`` images, side by side."""
+    here = (last - first) * across
+    for i in range(count):
+        image, place = x + i * channels * height * width * size, columns + i * here * size
+        fill_columns(image, channels, height, width, window, across, first, last, place, count * here, dtype, size)
+
+
+@compiled
+def set_side_by_side(g, count, outputs, windows, products, dtype, size):
+    """Rows of ``count`` images one behind the other in memory, as one matrix."""
+    for i in range(count):
+        copy_rows(g + i * outputs * windows * size, windows, products + i * windows * size, count * windows, outputs, windows, dtype, size)
+
+
+@compiled
+def set_apart(products, count, outputs, windows, y, dtype, size):
+    """The inverse of :func:`set_side_by_side`."""
+    for i in range(count):
+        copy_rows(products + i * windows * size, count * windows, y + i * outputs * windows * size, windows, outputs, windows, dtype, size)
+
+
 def _forward(dtype: Any, size: int, gemm: Any) -> Any:
     """Images and kernels to outputs."""
 
@@ -34,23 +57,18 @@ def _forward(dtype: Any, size: int, gemm: Any) -> Any:
             for first in range(0, down, rows):
                 last = min(first + rows, down)
                 here = (last - first) * across
-                length = count * here
-                for i in range(count):
-                    image = x + (b + i) * channels * height * width * size
-                    if plain:
-                        columns, length = image + first * across * size, windows
-                    else:
-                        place = columns + i * here * size
-                        fill_columns(image, channels, height, width, window, across, first, last, place, length, dtype, size)
+                image, length = x + b * channels * height * width * size, count * here
+                if plain:
+                    columns, length = image + first * across * size, windows
+                else:
+                    columns_of_images(image, count, channels, height, width, window, across, first, last, columns, dtype, size)
                 start = y + (b * outputs * windows + first * across) * size
                 target, step = (start, windows) if images == 1 else (products, length)
                 for g in range(groups):
                     a, c = w + g * out * depth * size, target + g * out * step * size
                     gemm(False, False, out, count * here, depth, 1.0, a, depth, columns + g * depth * length * size, length, 0.0, c, step)
                 if images > 1:
-                    for i in range(count):
-                        place = y + (b + i) * outputs * windows * size
-                        copy_rows(products + i * windows * size, length, place, windows, outputs, windows, dtype, size)
+                    set_apart(products, count, outputs, windows, y + b * outputs * windows * size, dtype, size)
         return 0
 
     return forward
@@ -77,9 +95,7 @@ def _input_gradient(dtype: Any, size: int, gemm: Any) -> Any:
                 length = count * here
                 source, step = g + (b * outputs * windows + first * across) * size, windows
                 if images > 1:
-                    for i in range(count):
-                        place = g + (b + i) * outputs * windows * size
-                        copy_rows(place, windows, products + i * windows * size, length, outputs, windows, dtype, size)
+                    set_side_by_side(g + b * outputs * windows * size, count, outputs, windows, products, dtype, size)
                     source, step = products, length
                 if plain:
                     columns, length = x + (b * pixels + first * across) * size, windows
@@ -114,17 +130,13 @@ def _weight_gradient(dtype: Any, size: int, gemm: Any) -> Any:
                 length = count * here
                 source, step = g + (b * outputs * windows + first * across) * size, windows
                 if images > 1:
-                    for i in range(count):
-                        place = g + (b + i) * outputs * windows * size
-                        copy_rows(place, windows, products + i * windows * size, length, outputs, windows, dtype, size)
+                    set_side_by_side(g + b * outputs * windows * size, count, outputs, windows, products, dtype, size)
                     source, step = products, length
-                for i in range(count):
-                    image = x + (b + i) * channels * height * width * size
-                    if plain:
-                        columns, length = image + first * across * size, windows
-                    else:
-                        place = columns + i * here * size
-                        fill_columns(image, channels, height, width, window, across, first, last, place, length, dtype, size)
+                image = x + b * channels * height * width * size
+                if plain:
+                    columns, length = image + first * across * size, windows
+                else:
+                    columns_of_images(image, count, channels, height, width, window, across, first, last, columns, dtype, size)
                 for k in range(groups):
                     a, c = source + k * out * step * size, w + k * out * depth * size
                     right = columns + k * depth * length * size

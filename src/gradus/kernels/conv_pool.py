@@ -227,7 +227,7 @@ def input_gradient(h, places, w, y, u, v, m, column, batch, channels, height, wi
         for k in range(PLACES):
             a, b, c = u + k * plane_bytes(channels, outputs), v + k * plane_bytes(outputs, tiles), m + k * plane_bytes(channels, tiles)
             sgemm(False, False, channels, tiles, outputs, 1.0, a, outputs, b, tiles, 0.0, c, tiles)
-        outputs_of_tiles(m, channels, height, width, first, last, down, across, y)
+        outputs_of_tiles(y, channels, height, width, 0, 0, first, last, down, across, m)
     return 0
 
 

@@ -14,6 +14,8 @@ A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks (2016), htt
 
 from __future__ import annotations
 
+from typing import Any
+
 from numba import float32
 
 from gradus.kernels.compilation import compiled, inlined
@@ -78,21 +80,24 @@ def transform_plane(x, height, width, top, left, first, last, tiles_across, targ
             place += tiles_across * SIZE
 
 
-@compiled
-def transform_tiles(x, channels, height, width, top, left, first, last, tiles_down, tiles_across, v):
-    """BᵀDB of the tile rows first … last - 1 of all images, counted through: ``v`` (place, channel, tile)."""
-    tiles = (last - first) * tiles_across
-    row = first
-    while row < last:
-        image, start = row // tiles_down, row % tiles_down
-        end = min(tiles_down, start + last - row)
-        source, target = x + image * channels * height * width * SIZE, v + (row - first) * tiles_across * SIZE
-        for c in range(channels):
-            plane = source + c * height * width * SIZE
-            transform_plane(
-                plane, height, width, top, left, start, end, tiles_across, target + c * tiles * SIZE, plane_bytes(channels, tiles)
-            )
-        row += end - start
+def _of_tile_rows(of_plane: Any) -> Any:
+    """What ``of_plane`` does for the tile rows of one channel of one image, for those of all images, counted through."""
+
+    @compiled
+    def of_tiles(x, channels, height, width, top, left, first, last, tiles_down, tiles_across, places):
+        """The tile rows first … last - 1 of images ``x``; ``places`` (place, channel, tile), with room for a vector behind it."""
+        tiles = (last - first) * tiles_across
+        row = first
+        while row < last:
+            image, start = row // tiles_down, row % tiles_down
+            end = min(tiles_down, start + last - row)
+            for c in range(channels):
+                source = x + (image * channels + c) * height * width * SIZE
+                target = places + (c * tiles + (row - first) * tiles_across) * SIZE
+                of_plane(source, height, width, top, left, start, end, tiles_across, target, plane_bytes(channels, tiles))
+            row += end - start
+
+    return of_tiles
 
 
 @inlined
@@ -104,7 +109,7 @@ def column_of_outputs(address, plane):
 
 
 @compiled
-def outputs_of_plane(source, plane, down, across, first, last, tiles_across, y):
+def outputs_of_plane(y, down, across, top, left, first, last, tiles_across, source, plane):
     """AᵀMA of the tile rows first … last - 1 of one channel of one image, put where they belong."""
     for j in range(0, tiles_across, 16):
         k0, k1 = span(0, across - 2 * j, float32), span(0, across - 2 * j - 16, float32)
@@ -126,21 +131,6 @@ def outputs_of_plane(source, plane, down, across, first, last, tiles_across, y):
                     store_where(target + (across + 16) * SIZE, k1, woven_second(even, odd))
             place += tiles_across * SIZE
             target += 2 * across * SIZE
-
-
-@compiled
-def outputs_of_tiles(m, channels, down, across, first, last, tiles_down, tiles_across, y):
-    """AᵀMA of tile rows, put where they belong in ``y``; ``m`` (place, channel, tile), with room for a vector behind it."""
-    tiles = (last - first) * tiles_across
-    row = first
-    while row < last:
-        image, start = row // tiles_down, row % tiles_down
-        end = min(tiles_down, start + last - row)
-        source, target = m + (row - first) * tiles_across * SIZE, y + image * channels * down * across * SIZE
-        for c in range(channels):
-            plane = target + c * down * across * SIZE
-            outputs_of_plane(source + c * tiles * SIZE, plane_bytes(channels, tiles), down, across, start, end, tiles_across, plane)
-        row += end - start
 
 
 @inlined
@@ -180,12 +170,12 @@ def forward(x, w, y, u, v, m, batch, channels, height, width, outputs, down, acr
         for k in range(PLACES):
             a, b, c = u + k * plane_bytes(outputs, channels), v + k * plane_bytes(channels, tiles), m + k * plane_bytes(outputs, tiles)
             sgemm(False, False, outputs, tiles, channels, 1.0, a, channels, b, tiles, 0.0, c, tiles)
-        outputs_of_tiles(m, outputs, down, across, first, last, tiles_down, tiles_across, y)
+        outputs_of_tiles(y, outputs, down, across, 0, 0, first, last, tiles_down, tiles_across, m)
     return 0
 
 
 @compiled
-def spread_plane(g, down, across, first, last, tiles_across, target, plane):
+def spread_plane(g, down, across, top, left, first, last, tiles_across, target, plane):
     """AY'Aᵀ of the tile rows first … last - 1 of one channel of one cotangent."""
     for j in range(0, tiles_across, 16):
         m0, m1 = span(0, across - 2 * j, float32), span(0, across - 2 * j - 16, float32)
@@ -208,19 +198,7 @@ def spread_plane(g, down, across, first, last, tiles_across, target, plane):
             source += 2 * across * SIZE
 
 
-@compiled
-def spread_tiles(g, channels, down, across, first, last, tiles_down, tiles_across, h):
-    """AY'Aᵀ of tile rows: ``h`` (place, channel, tile)."""
-    tiles = (last - first) * tiles_across
-    row = first
-    while row < last:
-        image, start = row // tiles_down, row % tiles_down
-        end = min(tiles_down, start + last - row)
-        source, target = g + image * channels * down * across * SIZE, h + (row - first) * tiles_across * SIZE
-        for c in range(channels):
-            plane = source + c * down * across * SIZE
-            spread_plane(plane, down, across, start, end, tiles_across, target + c * tiles * SIZE, plane_bytes(channels, tiles))
-        row += end - start
+transform_tiles, outputs_of_tiles, spread_tiles = [_of_tile_rows(f) for f in (transform_plane, outputs_of_plane, spread_plane)]
 
 
 @compiled
@@ -268,7 +246,7 @@ def weight_gradient(x, g, dw, u, v, t, h, batch, channels, height, width, output
         last = min(first + rows, total)
         tiles = (last - first) * tiles_across
         transform_tiles(x, channels, height, width, top, left, first, last, tiles_down, tiles_across, v)
-        spread_tiles(g, outputs, down, across, first, last, tiles_down, tiles_across, h)
+        spread_tiles(g, outputs, down, across, 0, 0, first, last, tiles_down, tiles_across, h)
         for k in range(PLACES):
             # the product of rows by rows would be slower by more than it costs to turn the tiles
             turn(v + k * plane_bytes(channels, tiles), channels, tiles, t)
