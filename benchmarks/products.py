@@ -24,7 +24,8 @@ import numpy as np
 
 import gradus
 from gradus.compiler import products
-from gradus.kernels import gemm, memory
+from gradus.kernels import gemm
+from gradus.kernels.products import sgemm
 
 SHAPES = """
 128 512 784 NT  128 512 512 NT  128 512 512 NN  512 784 128 TN  512 512 128 TN
@@ -39,7 +40,7 @@ TURNS, FLUSHED = 40, 3 << 18
 
 @numba.njit(error_model="numpy")
 def library(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, panels, across):
-    memory.sgemm(a_turned, b_turned, m, n, k, 1.0, a, a_leading, b, b_leading, 0.0, c, n)
+    sgemm(a_turned, b_turned, m, n, k, 1.0, a, a_leading, b, b_leading, 0.0, c, n)
 
 
 @numba.njit(error_model="numpy")

@@ -314,7 +314,7 @@ def library() -> Library:
 def bind() -> Library | None:
     """Register ``gradus_sgemm`` and ``gradus_dgemm`` (``cblas_?gemm``) for code that Numba compiles; None if no library can be reached.
 
-    See :mod:`gradus.kernels.memory`. What Numba kept on disk finds the symbols by name, so this must come first in every process.
+    See :mod:`gradus.kernels.products`. What Numba kept on disk finds the symbols by name, so this must come first in every process.
     """
     try:
         from llvmlite import binding

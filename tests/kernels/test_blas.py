@@ -108,11 +108,11 @@ sys.meta_path.insert(0, NotInstalled())
 """
 PRODUCT = """
 import numba, numpy as np
-from gradus.kernels import memory
+from gradus.kernels import products
 
 @numba.njit
 def product(a, b, c):
-    memory.dgemm(False, True, 5, 3, 7, 1.0, a, 7, b, 7, 0.0, c, 3)
+    products.dgemm(False, True, 5, 3, 7, 1.0, a, 7, b, 7, 0.0, c, 3)
 
 a, b, c = np.random.rand(5, 7), np.random.rand(3, 7), np.empty((5, 3))
 product(a.ctypes.data, b.ctypes.data, c.ctypes.data)

@@ -33,7 +33,7 @@ MAGIC = b"gradus kernel 1\n"
 #: Where generated texts find their functions: module of :mod:`gradus.kernels` to names.
 RUNTIME = {
     "table": ("array", "call"),
-    "memory": ("sgemm", "dgemm"),
+    "products": ("sgemm", "dgemm"),
     "instructions": ("choose",),
     "choices": ("maximum", "minimum", "sign", "sum_with", "larger", "smaller"),
     "scalar": ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf"),

@@ -16,7 +16,7 @@ from numba import float32, float64
 
 from gradus.kernels.columns import add_columns, clear, copy_rows, fill_columns
 from gradus.kernels.compilation import compiled
-from gradus.kernels.memory import dgemm, sgemm
+from gradus.kernels.products import dgemm, sgemm
 
 
 @compiled

@@ -31,7 +31,7 @@ from gradus.kernels.lanes import (
     store_where,
     zeros,
 )
-from gradus.kernels.memory import sgemm
+from gradus.kernels.products import sgemm
 from gradus.kernels.table import array
 from gradus.kernels.winograd import (
     PLACES,

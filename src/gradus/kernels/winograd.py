@@ -20,7 +20,7 @@ from numba import float32
 
 from gradus.kernels.compilation import compiled, inlined
 from gradus.kernels.lanes import evens, load, load_where, odds, span, store_where, transpose_block, woven_first, woven_second, zeros
-from gradus.kernels.memory import sgemm
+from gradus.kernels.products import sgemm
 from gradus.kernels.table import array
 
 SIZE = 4  # bytes of a float32

@@ -1,4 +1,4 @@
-"""Memory by its address, and matrix products on it, equal NumPy's."""
+"""Matrix products inside compiled code equal NumPy's."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numba
 import numpy as np
 import pytest
 
-from gradus.kernels import memory
+from gradus.kernels import products
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}
 
 
 @numba.njit(error_model="numpy")
 def single(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-    memory.sgemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+    products.sgemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 
 
 @numba.njit(error_model="numpy")
 def double(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-    memory.dgemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+    products.dgemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 
 
 def matrix(rows: int, columns: int, dtype: type, padding: int) -> np.ndarray:
@@ -69,31 +69,17 @@ def test_empty_products(m: int, n: int, k: int) -> None:
     assert c.tolist() == wanted.tolist()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
-def test_array_at_an_address(dtype: type) -> None:
-    @numba.njit(error_model="numpy")
-    def write(address, rows, columns, number):
-        x = memory.array_at(address, (rows, columns), dtype)
-        for i in range(rows):
-            for j in range(columns):
-                x[i, j] += number * i + j
-
-    x = np.ones((3, 4), dtype)
-    write(x.ctypes.data, 3, 4, 10)
-    assert x.tolist() == [[1 + 10 * i + j for j in range(4)] for i in range(3)]
-
-
 KEPT_ON_DISK = """
 import numba, numpy as np
-from gradus.kernels import memory, scalar
+from gradus.kernels import products, scalar
+from gradus.kernels.table import array
 
 @numba.njit(error_model="numpy", cache=True)
 def layer(a, b, c, m, n, k):
-    memory.sgemm(False, True, m, n, k, 1.0, a, k, b, k, 0.0, c, n)
-    out = memory.array_at(c, (m, n), np.float32)
-    for i in range(m):
-        for j in range(n):
-            out[i, j] = scalar.tanh(out[i, j])
+    products.sgemm(False, True, m, n, k, 1.0, a, k, b, k, 0.0, c, n)
+    out = array(c, numba.float32)
+    for i in range(m * n):
+        out[i] = scalar.tanh(out[i])
 
 a, b, c = np.ones((5, 7), np.float32), np.full((3, 7), 0.1, np.float32), np.empty((5, 3), np.float32)
 layer(a.ctypes.data, b.ctypes.data, c.ctypes.data, 5, 3, 7)

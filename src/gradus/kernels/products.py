@@ -1,19 +1,7 @@
-"""Memory by its address, and matrix products on it, inside compiled code.
+"""Matrix products inside compiled code, of matrices by their addresses.
 
-A kernel gets its buffers as 64-bit integers in one table, and makes arrays of them where it needs them. Everything here can be part of a
-kernel that Numba keeps on disk (``cache=True``), which a function pointer from :mod:`ctypes` cannot: the product is a named symbol, and
-:func:`gradus.blas.bind` says in each process what it stands for.
-
->>> import numpy as np
->>> @numba.njit(error_model="numpy")
-... def double(address, count):
-...     values = array_at(address, (count,), np.float32)
-...     for i in range(count):
-...         values[i] *= np.float32(2)
->>> x = np.arange(3, dtype=np.float32)
->>> double(x.ctypes.data, 3)
->>> x.tolist()
-[0.0, 2.0, 4.0]
+Everything here can be part of a kernel that is kept on disk, which a function pointer from :mod:`ctypes` cannot: the product is a named
+symbol, and :func:`gradus.blas.bind` says in each process what it stands for.
 """
 
 from __future__ import annotations
@@ -22,9 +10,10 @@ from typing import Any
 
 import numba
 from numba import types
-from numba.extending import intrinsic, register_jitable
+from numba.extending import intrinsic
 
 from gradus import blas
+from gradus.kernels.compilation import inlined
 
 ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # the numbers that the interface of C gives to order and transposition
 
@@ -37,12 +26,6 @@ def pointer(typing_context, address):
         return builder.inttoptr(values[0], context.get_value_type(types.voidptr))
 
     return types.voidptr(types.int64), emit
-
-
-@register_jitable
-def array_at(address: Any, shape: Any, dtype: Any) -> Any:
-    """The C-contiguous array of a shape (a tuple) and dtype that begins at ``address``. Nobody checks that the memory is there."""
-    return numba.carray(pointer(address), shape, dtype)
 
 
 def _product(name: str, number: Any) -> Any:
@@ -61,7 +44,7 @@ _SINGLE, _DOUBLE = _product("gradus_sgemm", types.float32), _product("gradus_dge
 blas.bind()
 
 
-@numba.njit(error_model="numpy", forceinline=True)
+@inlined
 def sgemm(trans_a, trans_b, m, n, k, alpha, a_address, lda, b_address, ldb, beta, c_address, ldc):
     """C = alpha · A' B' + beta · C in float32, row-major: A' (m, k) is A or its transpose, B' (k, n), C (m, n).
 
@@ -76,7 +59,7 @@ def sgemm(trans_a, trans_b, m, n, k, alpha, a_address, lda, b_address, ldb, beta
     _SINGLE(ROW_MAJOR, first, second, m, n, k, numba.float32(alpha), a, lda, b, ldb, numba.float32(beta), c, ldc)
 
 
-@numba.njit(error_model="numpy", forceinline=True)
+@inlined
 def dgemm(trans_a, trans_b, m, n, k, alpha, a_address, lda, b_address, ldb, beta, c_address, ldc):
     """As :func:`sgemm`, in float64."""
     first = TRANSPOSED if trans_a else AS_IT_IS
