@@ -113,14 +113,14 @@ ONE = ((1, 1), (1, 1))
         ("conv2d", (2, 32, 14, 14), (64, 32, 3, 3), {"padding": ONE}, "winograd.forward"),
         ("input_gradient", (2, 32, 14, 14), (64, 32, 3, 3), {"padding": ONE}, "winograd.forward"),
         ("weight_gradient", (2, 32, 14, 14), (64, 32, 3, 3), {"padding": ONE}, "winograd.weight_gradient"),
-        ("conv2d", (2, 32, 14, 14), (64, 32, 3, 3), {"dtype": "float64"}, "conv.forward_float64"),
+        ("conv2d", (2, 32, 14, 14), (64, 32, 3, 3), {"dtype": "float64"}, "conv_by_columns.forward_float64"),
         ("conv2d", (2, 1, 28, 28), (32, 1, 3, 3), {"padding": ONE}, "direct.forward_float32"),
         ("conv2d", (2, 32, 14, 14), (32, 1, 3, 3), {"groups": 32}, "direct.forward_float32"),
         ("input_gradient", (2, 32, 14, 14), (32, 1, 3, 3), {"groups": 32}, "direct.forward_float32"),
-        ("conv2d", (2, 32, 14, 14), (64, 32, 3, 3), {"stride": (2, 2)}, "conv.forward_float32"),
-        ("conv2d", (2, 32, 14, 14), (64, 32, 1, 1), {}, "conv.forward_float32"),
-        ("input_gradient", (2, 32, 14, 14), (64, 32, 5, 5), {}, "conv.input_gradient_float32"),
-        ("weight_gradient", (2, 32, 14, 14), (64, 32, 5, 5), {}, "conv.weight_gradient_float32"),
+        ("conv2d", (2, 32, 14, 14), (64, 32, 3, 3), {"stride": (2, 2)}, "conv_by_columns.forward_float32"),
+        ("conv2d", (2, 32, 14, 14), (64, 32, 1, 1), {}, "conv_by_columns.forward_float32"),
+        ("input_gradient", (2, 32, 14, 14), (64, 32, 5, 5), {}, "conv_by_columns.input_gradient_float32"),
+        ("weight_gradient", (2, 32, 14, 14), (64, 32, 5, 5), {}, "conv_by_columns.weight_gradient_float32"),
     ],
 )
 def test_the_way_that_is_chosen(name, x, w, given, function) -> None:
@@ -225,7 +225,7 @@ def test_nothing_is_written_outside(seed) -> None:
     rest = (columns.address, products.address, *sizes, images, rows, 0, *kernel, *stride, *dilation, *before)
     everything = [x, w, y, columns, products]
     for name, addresses in (("forward", (x, w, y)), ("input_gradient", (y, w, x)), ("weight_gradient", (x, y, w))):
-        assert function_of(f"conv.{name}_{dtype}", [*(a.address for a in addresses), *rest])() == 0
+        assert function_of(f"conv_by_columns.{name}_{dtype}", [*(a.address for a in addresses), *rest])() == 0
         assert all(array.hold() for array in everything), name
     if stride == (1, 1):
         sums = Fenced(w.inner.size * 64 // w.inner.itemsize, dtype)

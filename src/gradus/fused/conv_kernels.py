@@ -178,7 +178,7 @@ def by_columns(name: str, s: Shape) -> Handmade:
     length = images * rows * s.across
     scratch = ((1 if plain else depth * length, s.kind), (s.outputs * length if images > 1 else 1, s.kind))
     window = (*s.kernel, *s.stride, *s.dilation, *s.before)
-    return Handmade(f"conv.{name}_{s.kind}", (*s.sizes, s.groups, images, rows, int(plain), *window), (), scratch, s.flops)
+    return Handmade(f"conv_by_columns.{name}_{s.kind}", (*s.sizes, s.groups, images, rows, int(plain), *window), (), scratch, s.flops)
 
 
 def conv2d(inputs: Any, output: Any, params: Any) -> Handmade | None:

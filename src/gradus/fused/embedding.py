@@ -9,7 +9,7 @@ import numpy as np
 from gradus import ops
 from gradus.errors import DTypeError, IndexRangeError, ShapeError, UsageError
 from gradus.mode import MODE
-from gradus.ops import kernels
+from gradus.ops import claims
 from gradus.primitive import bind, primitive
 
 
@@ -108,7 +108,7 @@ def _check_rows(numbers: np.ndarray, *, rows: int) -> np.ndarray:
     family="check",
     view=True,
     # Row 0, which there is, as the exception: none.
-    kernel=lambda inputs, output, params: kernels.inside(inputs[0], params["rows"], 0) if params["rows"] else None,
+    kernel=lambda inputs, output, params: claims.inside(inputs[0], params["rows"], 0) if params["rows"] else None,
     samples=lambda draw: [((draw.integers(3, 4),), {"rows": 3}), ((draw.integers(5, 2, 3),), {"rows": 5})],
 )
 def checked_rows(record: Any, input: Any, /, *, rows: int) -> Any:

@@ -14,7 +14,7 @@ from gradus.errors import DTypeError, LabelError, ShapeError, UsageError
 from gradus.fused.labels import Outside, outside
 from gradus.fused.softmax import log_softmax
 from gradus.mode import MODE
-from gradus.ops import kernels
+from gradus.ops import claims
 from gradus.ops.reduction import finite
 from gradus.primitive import bind, primitive
 
@@ -291,7 +291,7 @@ def _check_labels(labels: np.ndarray, *, classes: int, ignore_index: int) -> np.
     raw=_check_labels,
     family="check",
     view=True,
-    kernel=lambda inputs, output, params: kernels.inside(inputs[0], params["classes"], params["ignore_index"]),
+    kernel=lambda inputs, output, params: claims.inside(inputs[0], params["classes"], params["ignore_index"]),
     samples=lambda draw: [
         ((draw.integers(3, 4),), {"classes": 3, "ignore_index": -100}),
         ((np.array([[2, -1], [0, 1]]),), {"classes": 3, "ignore_index": -1}),

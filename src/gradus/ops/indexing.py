@@ -12,7 +12,7 @@ import numpy as np
 
 from gradus import backend
 from gradus.backend import INDEX_SLOT
-from gradus.ops import kernels
+from gradus.ops import claims
 from gradus.ops.movement import flip
 from gradus.primitive import REGISTRY, bind, normalize_axes, primitive
 
@@ -56,7 +56,7 @@ INDEXED = {"key": (INDEX_SLOT,)}
     family="indexing",
     forward_mode="linear",
     view=True,
-    kernel=kernels.getitem,
+    kernel=claims.getitem,
     samples=lambda draw: [
         ((draw(4, 3),), {"key": (slice(1, None, 2),)}),
         ((draw(4, 3),), {"key": (..., 1)}),
@@ -103,7 +103,7 @@ def integers_first(static: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[tu
     (lambda xp, g, indices, key: xp.getitem(g, *indices, key=key), None),
     family="indexing",
     forward_mode="linear",
-    kernel=kernels.scatter_add,
+    kernel=claims.scatter_add,
     samples=lambda draw: [
         ((draw(5, 3), draw.integers(4, 5)), {"shape": (4, 3), "key": (INDEX_SLOT,)}),
         ((draw(2, 3),), {"shape": (4, 3), "key": (slice(1, 3),)}),
@@ -124,7 +124,7 @@ def scatter_add(record: Any, x: Any, /, *indices: Any, shape: Any, key: Any) -> 
     ),
     family="indexing",
     forward_mode="linear",
-    kernel=kernels.index_update,
+    kernel=claims.index_update,
     samples=lambda draw: [((draw(4, 3), draw(2, 3)), {"key": (slice(0, 2),)}), ((draw(4, 3), draw(3), np.array([2, 0])), INDEXED)],
 )
 def index_update(record: Any, x: Any, values: Any, /, *indices: Any, key: Any) -> Any:

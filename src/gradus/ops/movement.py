@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradus.errors import ShapeError
-from gradus.ops import kernels
+from gradus.ops import claims
 from gradus.primitive import bind, normalize_axes, primitive
 
 FAMILY: dict[str, Any] = {"family": "movement", "forward_mode": "linear"}
@@ -158,7 +158,7 @@ def flip(record: Any, x: Any, /, axis: Any = None) -> Any:
     "roll",
     lambda xp, x, *, shift, axis: xp.roll(x, shift, axis=axis),
     (lambda xp, g, shift, axis: xp.roll(g, tuple([-s for s in shift]), axis=axis),),
-    kernel=kernels.roll,
+    kernel=claims.roll,
     samples=lambda draw: [((draw(3, 4),), {"shift": 1, "axis": 1}), ((draw(3, 4),), {"shift": (1, -2), "axis": (0, 1)})],
     **FAMILY,
 )
@@ -180,7 +180,7 @@ def _concat_rule(xp: Any, g: Any, i: int, xs_shapes: tuple[tuple[int, ...], ...]
     lambda xp, *xs, axis: xp.concat(xs, axis=axis),
     _concat_rule,
     dtype_rule="promote",
-    kernel=kernels.concat,
+    kernel=claims.concat,
     samples=lambda draw: [(([draw(2, 3), draw(2, 1), draw(2, 2)],), {"axis": 1}), (([draw(2), draw(0)],), {"axis": 0})],
     **FAMILY,
 )
@@ -206,7 +206,7 @@ def concat(record: Any, arrays: Any, /, axis: int = 0) -> Any:
     lambda xp, *xs, axis: xp.stack(xs, axis=axis),
     lambda xp, g, i, axis: xp.getitem(g, key=(*(slice(None),) * axis, i)),
     dtype_rule="promote",
-    kernel=kernels.stack,
+    kernel=claims.stack,
     samples=lambda draw: [(([draw(2, 3), draw(2, 3)],), {"axis": 1}), (([draw(), draw()],), {"axis": 0})],
     **FAMILY,
 )
@@ -234,7 +234,7 @@ TRIANGLE_SAMPLES: Any = lambda draw: [((draw(3, 4),), {"k": 0}), ((draw(2, 3, 3)
     "tril",
     lambda xp, x, *, k: xp.tril(x, k),
     (lambda xp, g, k: xp.tril(g, k=k),),
-    kernel=kernels.triangle(1),
+    kernel=claims.triangle(1),
     samples=TRIANGLE_SAMPLES,
     **FAMILY,
 )
@@ -247,7 +247,7 @@ def tril(record: Any, x: Any, /, k: int = 0) -> Any:
     "triu",
     lambda xp, x, *, k: xp.triu(x, k),
     (lambda xp, g, k: xp.triu(g, k=k),),
-    kernel=kernels.triangle(0),
+    kernel=claims.triangle(0),
     samples=TRIANGLE_SAMPLES,
     **FAMILY,
 )
@@ -264,7 +264,7 @@ def _pad_rule(xp: Any, g: Any, width: tuple[tuple[int, int], ...], x_shape: tupl
     "pad",
     lambda xp, x, *, width: xp.pad(x, width),
     (_pad_rule,),
-    kernel=kernels.pad,
+    kernel=claims.pad,
     samples=lambda draw: [
         ((draw(3, 4),), {"width": ((1, 0), (2, 3))}),
         (

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradus.dtypes import get_default_dtype
 from gradus.mode import read_number, write_number
-from gradus.ops import kernels
+from gradus.ops import claims
 from gradus.ops.elementwise import cos, log, sin, sqrt
 from gradus.ops.indexing import getitem
 from gradus.ops.movement import concat, reshape
@@ -45,7 +45,7 @@ def _uniform(xp: Any, counter: Any, *, seed: int, stream: int, shape: tuple[int,
     _uniform,
     (None,),
     family="random",
-    kernel=kernels.uniform,
+    kernel=claims.uniform,
     samples=lambda draw: [
         ((7,), {"seed": 1, "stream": 0, "shape": (2, 3), "dtype": "float32"}),
         ((0,), {"seed": 1, "stream": 0, "shape": (4,), "dtype": "float64"}),

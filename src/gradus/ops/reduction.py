@@ -6,7 +6,7 @@ import builtins
 import math
 from typing import Any
 
-from gradus.ops import kernels
+from gradus.ops import claims
 from gradus.primitive import Domain, bind, normalize_axes, primitive, reduction
 
 
@@ -142,8 +142,8 @@ logsumexp = reduction(
 all = reduction("all", None, domain=Domain(0, 1, dtype="bool"))
 any = reduction("any", None, domain=Domain(0, 1, dtype="bool"))
 count_nonzero = reduction("count_nonzero", None)
-argmax = reduction("argmax", None, kernel=kernels.extreme(1), doc="The index of the first largest value.")
-argmin = reduction("argmin", None, kernel=kernels.extreme(0), doc="The index of the first smallest value.")
+argmax = reduction("argmax", None, kernel=claims.extreme(1), doc="The index of the first largest value.")
+argmin = reduction("argmin", None, kernel=claims.extreme(0), doc="The index of the first smallest value.")
 
 
 def _shares(xp: Any, x: Any, y: Any, axis: Any, dtype: Any) -> Any:
@@ -157,7 +157,7 @@ def _shares(xp: Any, x: Any, y: Any, axis: Any, dtype: Any) -> Any:
     (lambda xp, g, axis: xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis),),
     family="reduction",
     forward_mode="linear",
-    kernel=kernels.running_sum,
+    kernel=claims.running_sum,
     samples=lambda draw: [((draw(3, 4),), {"axis": 1}), ((draw(5),), {"axis": -1}), ((draw(0, 2),), {"axis": 0})],
 )
 def cumulative_sum(record: Any, x: Any, /, axis: int = -1) -> Any:
