@@ -22,7 +22,7 @@ exactly 0 in one is not in the other.
 Documented differences that random programs meet, by name:
 
 - *zero-safe*: where PyTorch's gradient (or what an update made of it) is NaN, Gradus may have a number: a zero cotangent stays zero.
-- *infinite loss*: the cross entropy of a row with an infinite number elsewhere than at its label is infinite, in PyTorch NaN. Where a value
+- *infinite loss*: the cross entropy of a row with plus infinity elsewhere than at its label is infinite, in PyTorch NaN. Where a value
   on the way is NaN in PyTorch alone, what comes of it is not compared.
 - *random streams* are Gradus' own: programs that draw are not run in PyTorch.
 - *dropped NaN*: floor, round, sign and their like, extremes and clamps of NaN have a derivative that is 0 whatever comes back in PyTorch;

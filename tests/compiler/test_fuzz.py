@@ -158,7 +158,7 @@ def folding_takes_states_for_constants(patch: Patch) -> None:
     patch.setattr(simplify, "_folded", folded)
 
 
-@plant("graphs", 200)
+@plant("graphs", 400)
 def pool_first_forgets_the_mask(patch: Patch) -> None:
     real = pooling._masked
 
