@@ -112,22 +112,25 @@ PANEL, TALL, NARROW = 64, 6, 16  # columns of a panel; rows of a tile; columns o
 MOVED = 18  # multiplications that cost as much as to copy and transpose an element
 IN_ROWS = 0.5  # of that, where rows stay rows
 SHARED = 10_000_000  # multiplications from which on several threads win
-SMALL = 1_000_000  # multiplications up to which OpenBLAS copies nothing
-WORTHWHILE, WORTHWHILE_SMALL = 0.7, 0.6  # share of the multiplications in all the work, from which on panels win
+SMALL, SMALL_RESULT = 1_000_000, 1200  # multiplications, and with rows by rows results, up to which OpenBLAS copies nothing
+WORTHWHILE, WORTHWHILE_SMALL, WORTHWHILE_NARROW = 0.7, 0.6, 0.33  # share of multiplications in all the work from which on panels win
 
 
 @functools.cache
 def panelled(letter: str, m: int, n: int, k: int, transposed: tuple[bool, bool], adds: bool) -> str:
     """Which factor to copy into panels; "" if the library is quicker, or the processor lacks the registers."""
-    small = m * n * k <= SMALL
-    if letter != "s" or min(m, n) < TALL or not blas.wide_registers() or (small and transposed != (False, True)):
+    small, rows_by_rows = m * n * k <= SMALL, transposed == (False, True)
+    copies_nothing = small and (not rows_by_rows or m * n <= SMALL_RESULT)
+    if letter != "s" or min(m, n) < TALL or copies_nothing or not blas.wide_registers():
         return ""
     first, second = IN_ROWS if transposed[0] else 1, 1 if transposed[1] else IN_ROWS
     work = {"second": m * _padded(n) * k + MOVED * k * n * second, "first": n * _padded(m) * k + MOVED * (k * m * first + m * n)}
     if adds:  # a result that is transposed afterwards is no sum yet
         del work["first"]
     best = min(work, key=lambda factor: work[factor])
-    return best if m * n * k >= (WORTHWHILE_SMALL if small else WORTHWHILE) * work[best] else ""
+    narrow = rows_by_rows and min(m, n) < NARROW
+    share = WORTHWHILE_NARROW if narrow else WORTHWHILE_SMALL if small else WORTHWHILE
+    return best if m * n * k >= share * work[best] else ""
 
 
 def _padded(columns: int) -> int:
