@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 from numba.extending import intrinsic
 
+from gradus.kernels.compilation import inlined
 from gradus.kernels.instructions import choose
 
 
-@numba.njit(error_model="numpy", forceinline=True)
+@inlined
 def maximum(a, b):
     """The larger of two numbers; NaN if one of them is."""
     return choose((a >= b) | (a != a), a, b)
 
 
-@numba.njit(error_model="numpy", forceinline=True)
+@inlined
 def minimum(a, b):
     """The smaller of two numbers; NaN if one of them is."""
     return choose((a <= b) | (a != a), a, b)
 
 
-@numba.njit(error_model="numpy", forceinline=True)
+@inlined
 def sign(x):
     """-1, 0 or 1; NaN of NaN."""
     kind = type(x)

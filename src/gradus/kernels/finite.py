@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numba
 from numba import float64, int64
 
 from gradus.kernels.choices import sum_with
+from gradus.kernels.compilation import compiled
 from gradus.kernels.table import array
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def squares(address, inputs, kind):
     """The sum of the squares of all elements of all inputs, added up in float64; 1 if an element is NaN or infinite.
 

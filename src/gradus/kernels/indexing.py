@@ -5,14 +5,14 @@ Negative numbers count from the end, as in NumPy. Sums run in the order of the i
 
 from __future__ import annotations
 
-import numba
 from numba import int32, int64
 
 from gradus.kernels.choices import larger, smaller
+from gradus.kernels.compilation import compiled, inlined
 from gradus.kernels.table import array
 
 
-@numba.njit(error_model="numpy", forceinline=True)
+@inlined
 def _row(number, rows):
     """The row that a number names, counted from the start; -1 if it names none."""
     row = int64(number)
@@ -20,7 +20,7 @@ def _row(number, rows):
     return -1 if row >= rows else max(row, -1)
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def take(x_address, index_address, out_address, outer, rows, count, inner, kind, number):
     """``out[o, i] = x[o, index[i]]``, where both are runs of ``inner`` elements."""
     x, index, out = array(x_address, kind), array(index_address, number), array(out_address, kind)
@@ -35,7 +35,7 @@ def take(x_address, index_address, out_address, outer, rows, count, inner, kind,
     return 0
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def add(g_address, index_address, out_address, outer, rows, count, inner, kind, number):
     """Zeros, and then ``out[o, index[i]] += g[o, i]``."""
     g, index, out = array(g_address, kind), array(index_address, number), array(out_address, kind)
@@ -52,7 +52,7 @@ def add(g_address, index_address, out_address, outer, rows, count, inner, kind, 
     return 0
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def put(x_address, values_address, index_address, out_address, outer, rows, count, inner, kind, number):
     """``out = x``, and then ``out[o, index[i]] = values[o, i]``; the last of several values for one place stays."""
     x, index, out = array(x_address, kind), array(index_address, number), array(out_address, kind)
@@ -70,7 +70,7 @@ def put(x_address, values_address, index_address, out_address, outer, rows, coun
     return 0
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def put_number(x_address, index_address, out_address, outer, rows, count, inner, value, kind, number):
     """As :func:`put`, with one number in every place."""
     x, index, out = array(x_address, kind), array(index_address, number), array(out_address, kind)
@@ -95,7 +95,7 @@ def put_number(x_address, index_address, out_address, outer, rows, count, inner,
 FIRST, EACH = 7, 6
 
 
-@numba.njit(error_model="numpy", forceinline=True)
+@inlined
 def _offset(address, arrays, i, j, k):
     """Where in the indexed array the place (i, j, k) is; -1 for a number out of range."""
     table = array(address, int64)
@@ -111,7 +111,7 @@ def _offset(address, arrays, i, j, k):
     return offset
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def take_grid(address, arrays, kind):
     """``out[o, place] = x[o, numbers at that place]``."""
     table = array(address, int64)
@@ -132,7 +132,7 @@ def take_grid(address, arrays, kind):
     return 0
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def add_grid(address, arrays, kind):
     """Zeros, and then ``out[o, numbers at a place] += g[o, place]``."""
     table = array(address, int64)
@@ -155,7 +155,7 @@ def add_grid(address, arrays, kind):
     return 0
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def inside(x_address, out_address, count, length, exception, number):
     """The numbers themselves, if each is one of 0 … length - 1 or the exception."""
     x, out = array(x_address, number), array(out_address, number)
@@ -167,7 +167,7 @@ def inside(x_address, out_address, count, length, exception, number):
     return 1 if wrong else 0
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def extreme(x_address, out_address, best_address, outer, length, inner, largest, kind):
     """The place of the first largest (or smallest) of ``length`` numbers; of the first NaN if there is one."""
     x, out, best = array(x_address, kind), array(out_address, int64), array(best_address, kind)
@@ -186,7 +186,7 @@ def extreme(x_address, out_address, best_address, outer, length, inner, largest,
     return 0
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def extreme_of_rows(x_address, out_address, rows, length, largest, kind):
     """As :func:`extreme`, along rows of floating numbers: what the largest is, as a vector reduction, and then where it is."""
     x, out = array(x_address, kind), array(out_address, int64)
@@ -212,7 +212,7 @@ def extreme_of_rows(x_address, out_address, rows, length, largest, kind):
     return 0
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def running_sum(x_address, out_address, outer, length, inner, kind):
     """Sums of all that came before along an axis, and of the element itself."""
     x, out = array(x_address, kind), array(out_address, kind)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import numba
 from numba import int64
 
+from gradus.kernels.compilation import compiled, inlined
 from gradus.kernels.table import array
 
 PIECE = 15  # integers that describe one piece: input, two starts, and four loops with a length and two steps each
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def place(address, inputs, zeros_first, kind):
     """The output in pieces, each a walk of four nested loops through one input and through the output.
 
@@ -33,7 +34,7 @@ def place(address, inputs, zeros_first, kind):
     return 0
 
 
-@numba.njit(error_model="numpy", forceinline=True)
+@inlined
 def _piece(target, address, at, kind):
     """Copy one piece."""
     table = array(address, int64)
@@ -52,7 +53,7 @@ def _piece(target, address, at, kind):
                         out[p + c * out_step] = x[q + c * x_step]
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def fill_part(address, kind):
     """A copy of the input with one number written into a part of it.
 
@@ -72,7 +73,7 @@ def fill_part(address, kind):
     return 0
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def triangle(x_address, out_address, matrices, rows, columns, diagonal, below, kind):
     """The part of matrices on and below a diagonal, or on and above it; zeros elsewhere."""
     x, out = array(x_address, kind), array(out_address, kind)

@@ -5,11 +5,11 @@ Block n of a stream is a function of (seed, stream, n) alone, so nothing is carr
 
 from __future__ import annotations
 
-import numba
 from llvmlite import ir
 from numba import float32, float64, types, uint64
 from numba.extending import intrinsic
 
+from gradus.kernels.compilation import compiled, inlined
 from gradus.kernels.table import array
 
 FIRST_FACTOR, SECOND_FACTOR = 0xD2E7470EE14C6C93, 0xCA5A826395121157
@@ -29,7 +29,7 @@ def _upper(typing_context, a, b):
     return types.uint64(types.uint64, types.uint64), emit
 
 
-@numba.njit(error_model="numpy", forceinline=True)
+@inlined
 def block(seed, stream, n):
     """The four 64-bit words of a block."""
     a, b, c, d = n, uint64(0), uint64(0), uint64(0)
@@ -43,20 +43,20 @@ def block(seed, stream, n):
     return a, b, c, d
 
 
-@numba.njit(error_model="numpy", forceinline=True)
+@inlined
 def _single(word):
     """24 bits of a 32-bit word as a number in [0, 1)."""
     return float32(word >> uint64(8)) * float32(2.0**-24)
 
 
-@numba.njit(error_model="numpy", forceinline=True)
+@inlined
 def _double(word):
     """53 bits of two 32-bit words as a number in [0, 1)."""
     upper, lower = (word & uint64(0xFFFFFFFF)) >> uint64(5), word >> uint64(38)
     return (float64(upper) * 67108864.0 + float64(lower)) * 2.0**-53
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def uniform_single(out_address, count, seed, stream, counter):
     """float32 numbers, two of each 64-bit word, the lower half first."""
     if counter < 0:
@@ -80,7 +80,7 @@ def uniform_single(out_address, count, seed, stream, counter):
     return 0
 
 
-@numba.njit(error_model="numpy")
+@compiled
 def uniform_double(out_address, count, seed, stream, counter):
     """float64 numbers, one of each 64-bit word."""
     if counter < 0:
