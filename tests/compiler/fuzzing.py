@@ -61,7 +61,6 @@ from programs import CALLS, Program, Writer, place
 import gradus
 import gradus.nn.functional
 import gradus.reverse
-from gradus.compiler import products
 from gradus.compiler.compiled import passes_in_order
 from gradus.compiler.graph import Graph
 from gradus.compiler.passes import simplify as simplify_pass
@@ -512,6 +511,8 @@ def note_plan(program: Any, tier: str, counts: collections.Counter[str]) -> None
     counts["native: arena shared"] += len(set(starts)) < len(starts)
     counts["native: fresh results"] += bool(plan.fresh)
     counts["native: products"] += bool(matrices)
+    for factor in ("first", "second"):
+        counts[f"native: products with the {factor} factor in panels"] += any(p.panels == factor for p in matrices)
     counts["native: products over batches"] += any(p.counts != (1, 1) for p in matrices)
     counts["native: handmade kernels"] += any(step.handmade for step in plan.steps)
     counts["native: calls by record"] += any(not (step.kernel or step.product or step.handmade) for step in plan.steps)
@@ -519,7 +520,7 @@ def note_plan(program: Any, tier: str, counts: collections.Counter[str]) -> None
 
 @contextlib.contextmanager
 def counting(counts: collections.Counter[str]) -> Iterator[None]:
-    """Note which rule of ``simplify`` applied, and whether products were cut into pieces."""
+    """Note which rule of ``simplify`` applied."""
 
     def counted(rule: Callable[..., Any]) -> Callable[..., Any]:
         def rule_noted(*args: Any) -> Any:
@@ -529,18 +530,10 @@ def counting(counts: collections.Counter[str]) -> Iterator[None]:
 
         return rule_noted
 
-    whole = products.in_pieces
-
-    def pieces(p: Any) -> Any:
-        q = whole(p)
-        counts["rule in_pieces"] += q is not p
-        return q
-
     rules = tuple(counted(rule) for rule in simplify_pass.RULES)
     folded = simplify_pass._folded
     with (
         mock.patch.object(simplify_pass, "RULES", rules),
-        mock.patch.object(products, "in_pieces", pieces),
         mock.patch.object(simplify_pass, "_folded", counted(folded)),
     ):
         yield
