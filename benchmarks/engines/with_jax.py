@@ -43,8 +43,9 @@ def sgd(p: Any, g: Any, m: Any, v: Any, t: Any, lr: float) -> tuple[Any, Any, An
 
 def adamw(p: Any, g: Any, m: Any, v: Any, t: Any, lr: float, weight_decay: float = 0.0) -> tuple[Any, Any, Any]:
     m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-    size = jnp.sqrt(v / (1 - 0.999**t)) + 1e-8
-    return p * (1 - lr * weight_decay) - lr / (1 - 0.9**t) * m / size, m, v
+    first, second = (-jnp.expm1(t * np.log(beta)) for beta in (0.9, 0.999))  # 1 - beta^t in float32 would lose four digits
+    size = jnp.sqrt(v / second) + 1e-8
+    return p * (1 - lr * weight_decay) - lr / first * m / size, m, v
 
 
 RULES = {"SGD": sgd, "Adam": adamw, "AdamW": adamw}  # Adam here has no decay, so that the two are one
