@@ -201,11 +201,9 @@ def clone(input: Any) -> Any:
     """A copy in memory of its own, connected in the graph."""
     if MODE.world is not None:
         input = MODE.world.lift(input)  # else a trace would take today's numbers for a constant
-    return (
-        wrap(np.array(input.value, order="C"))
-        if not input.requires_grad and isinstance(input.value, np.ndarray)
-        else ops.multiply(input, 1)
-    )
+    if not input.requires_grad and isinstance(input.value, np.ndarray):
+        return wrap(np.array(input.value, order="C"))
+    return ops.multiply(input, 1) if input.dtype.kind != "b" else ops.logical_or(input, input)
 
 
 @method

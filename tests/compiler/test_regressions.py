@@ -118,3 +118,16 @@ def test_a_derivative_rule_s_ones_lie_alike_when_traced(same: Callable[..., Any]
         return step, lambda call: (), lambda: [x.grad]
 
     same(build)
+
+
+@pytest.mark.parametrize("tier", ["numpy", "native"])
+@pytest.mark.parametrize("dtype", [bool, np.int32, np.int64, np.float32])
+def test_copies_keep_their_dtype(tier: str, dtype: Any) -> None:
+    """A copy was a product with 1 in a trace, and so that of a bool tensor was int64."""
+    run = gradus.compile(lambda x: [x.clone(), x.transpose(0, 1).contiguous()], tier=tier)
+    x = gradus.tensor((drawn(3, 4) > 0).astype(dtype))
+    for _ in range(3):
+        copy, turned = run(x)
+    assert copy.dtype == turned.dtype == x.dtype
+    np.testing.assert_array_equal(copy.numpy(), x.numpy())
+    np.testing.assert_array_equal(turned.numpy(), x.numpy().T)
