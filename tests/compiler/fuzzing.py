@@ -27,7 +27,7 @@ Documented differences that random programs meet, by name:
 - *random streams* are Gradus' own: programs that draw are not run in PyTorch.
 - *dropped NaN*: floor, round, sign and their like, extremes and clamps of NaN have a derivative that is 0 whatever comes back in PyTorch;
   Gradus' 0 · NaN is NaN.
-- *at NaN*: where they meet NaN, PyTorch's relu, maximum and minimum pass a gradient on, and Gradus' do not. Where a program has one of these
+- *at NaN*: where they meet NaN, PyTorch's relu, maximum and minimum pass a gradient on, Gradus' do not. Where a program has one of these
   and meets NaN, what does not agree with PyTorch is not compared.
 - *overflow*: what is finite in float64 and not in float32 may be infinite one way and NaN another; it counts as not determined. So does
   what is finite in PyTorch's float64 and not in its float32: its gelu is infinite from half of the largest number on.
