@@ -269,7 +269,9 @@ def a_transposed_flag_is_flipped(patch: Patch) -> None:
 
 @plant("native", 400)
 def products_from_panels_are_scaled_twice(patch: Patch) -> None:
-    patch.setitem(texts.MULTIPLY, "second", texts.MULTIPLY["second"].replace("float32(numbers[10])", "float32(2) * float32(numbers[10])"))
+    patch.setattr(
+        texts, "PANELS_CALL", texts.PANELS_CALL.replace("float32(numbers[10]), numbers", "float32(2) * float32(numbers[10]), numbers")
+    )
 
 
 @plant("native", 200)

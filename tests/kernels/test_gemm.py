@@ -17,13 +17,8 @@ ROOM = 7  # elements between rows, and behind the last
 
 
 @numba.njit(error_model="numpy")
-def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, alpha, add, panels):
-    gemm.multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, np.float32(alpha), add, panels)
-
-
-@numba.njit(error_model="numpy")
-def multiply_turned(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, panels, turned):
-    gemm.multiply_turned(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, panels, turned)
+def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, alpha, add, panels, across):
+    gemm.multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, np.float32(alpha), add, panels, across)
 
 
 def matrix(rows: int, columns: int, room: int = ROOM) -> np.ndarray:
@@ -62,7 +57,7 @@ def test_products_and_sums_of_products(m: int, n: int, k: int, turned: tuple[boo
         c = matrix(m, n)
         memory, before = c.base, c.astype(np.float64)
         assert memory is not None
-        multiply(address(a), address(b), address(c), *turned, m, n, k, leading(a), leading(b), leading(c), alpha, add, address(panels))
+        multiply(address(a), address(b), address(c), *turned, m, n, k, leading(a), leading(b), leading(c), alpha, add, address(panels), 0)
         wanted = alpha * expected + (before if add else 0)
         np.testing.assert_allclose(c, wanted, rtol=1e-5, atol=1e-6 * k**0.5 * 10)
         assert np.isnan(memory[:, n:]).all()
@@ -74,7 +69,7 @@ def test_products_by_way_of_the_transpose(m: int, n: int, k: int, turned: tuple[
     a, b, expected = operands(m, n, k, *turned)
     panels, across = np.full((m + gemm.WIDTH) * k, np.nan, np.float32), np.full(m * n, np.nan, np.float32)
     c = np.full((m, n), np.nan, np.float32)
-    multiply_turned(address(a), address(b), address(c), *turned, m, n, k, leading(a), leading(b), n, address(panels), address(across))
+    multiply(*(address(x) for x in (a, b, c)), *turned, m, n, k, leading(a), leading(b), n, 1.0, False, address(panels), address(across))
     np.testing.assert_allclose(c, expected, rtol=1e-5, atol=1e-6 * k**0.5 * 10)
 
 
@@ -82,7 +77,9 @@ def test_infinity_and_nan_stay_in_their_rows_and_columns() -> None:
     a, b, _ = operands(20, 70, 30, False, False)
     a[3, 4], b[5, 66] = np.inf, np.nan
     c, panels = matrix(20, 70), np.zeros((70 + gemm.WIDTH) * 30, np.float32)
-    multiply(address(a), address(b), address(c), False, False, 20, 70, 30, leading(a), leading(b), leading(c), 1.0, False, address(panels))
+    multiply(
+        address(a), address(b), address(c), False, False, 20, 70, 30, leading(a), leading(b), leading(c), 1.0, False, address(panels), 0
+    )
     with np.errstate(invalid="ignore"):
         expected = a.astype(np.float64) @ b.astype(np.float64)
     assert np.isfinite(expected).sum() == 19 * 69

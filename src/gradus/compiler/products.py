@@ -46,8 +46,8 @@ class Product(NamedTuple):
         if not self.panels:
             return ()
         columns = self.n if self.panels == "second" else self.m
-        room = -(-columns // PANEL) * PANEL * self.k
-        return ((room, "float32"), (self.m * self.n if self.panels == "first" else 0, "float32"))
+        panels = (-(-columns // PANEL) * PANEL * self.k, "float32")
+        return (panels, (self.m * self.n, "float32")) if self.panels == "first" else (panels,)
 
     @property
     def flops(self) -> int:

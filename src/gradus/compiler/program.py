@@ -90,7 +90,7 @@ class Program:
         if step.kernel is not None:
             return step.kernel.source
         if step.product is not None:
-            return product_text(step.product.letter, step.product.panels)
+            return product_text(step.product.letter, step.product.panels != "")
         if step.handmade is not None:
             kinds = [number_kind(x) for x in number_arguments(step.calls[0])]
             slots = self._slots(step) - len(kinds)
@@ -219,6 +219,8 @@ class Program:
         self.reals[slot + 17] = 1.0 if p.adds else 0.0
         self.table[slot + 18 : slot + 21] = [ci, cj, p.leading[2]]
         self._fill_scratch(step, slot + 21)
+        if p.panels == "second":
+            self.table[slot + 22] = 0
         self.table[slot + 23] = (blas.THREADS if p.shared else ONE_THREAD).ctypes.data
 
     # The function.

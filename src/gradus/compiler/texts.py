@@ -42,32 +42,25 @@ LIBRARY_CALL = """{letter}gemm(
                 a, table[13], b, table[16], {number}(numbers[17]), c, table[20],
             )"""
 
-#: Panels and, if need be, the transposed result lie at the next two addresses; at the third is how many threads there are. The library
-#: can share a product among threads, our own kernel cannot.
+#: Room for panels and for a transposed result (0 for none) lie at the next two addresses; at the third is how many threads there are. The
+#: library can share a product among threads, our own kernel cannot.
 PANELS_CALL = """if array(table[23], int64)[0] > 1:
-                {library}
+                sgemm(
+                    table[5], table[6], table[7], table[8], table[9], float32(numbers[10]),
+                    a, table[13], b, table[16], float32(numbers[17]), c, table[20],
+                )
             else:
-                {multiply}"""
-
-MULTIPLY = {
-    "second": """multiply(
-                a, b, c, table[5] != 0, table[6] != 0, table[7], table[8], table[9], table[13], table[16], table[20],
-                float32(numbers[10]), numbers[17] != 0.0, table[21],
-            )""",
-    "first": """multiply_turned(
-                a, b, c, table[5] != 0, table[6] != 0, table[7], table[8], table[9], table[13], table[16], table[20],
-                table[21], table[22],
-            )""",
-}
+                multiply(
+                    a, b, c, table[5] != 0, table[6] != 0, table[7], table[8], table[9], table[13], table[16], table[20],
+                    float32(numbers[10]), numbers[17] != 0.0, table[21], table[22],
+                )"""
 
 
-def product_text(letter: str, panels: str) -> str:
-    """The kernel of a product in float32 ("s") or float64 ("d"), by our own kernel with panels of one factor or by the library alone."""
-    library = LIBRARY_CALL.format(letter=letter, number="float32" if letter == "s" else "float64")
-    if not panels:
-        return PRODUCT.format(call=library)
-    deeper = {name: text.replace("\n", "\n    ") for name, text in (("library", library), ("multiply", MULTIPLY[panels]))}
-    return "# from gradus.kernels.gemm" + PRODUCT.format(call=PANELS_CALL.format(**deeper))
+def product_text(letter: str, panels: bool) -> str:
+    """The kernel of a product in float32 ("s") or float64 ("d"), by our own kernel or by the library alone."""
+    if panels:
+        return "# from gradus.kernels.gemm" + PRODUCT.format(call=PANELS_CALL)
+    return PRODUCT.format(call=LIBRARY_CALL.format(letter=letter, number="float32" if letter == "s" else "float64"))
 
 
 HANDMADE = """

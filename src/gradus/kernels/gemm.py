@@ -12,7 +12,7 @@ K. Goto, R. van de Geijn: Anatomy of High-Performance Matrix Multiplication (200
 
 from __future__ import annotations
 
-from numba import float32
+from numba import float32, int64
 
 from gradus.kernels.compilation import compiled
 from gradus.kernels.lanes import (
@@ -36,46 +36,31 @@ STRIPE = 1 << 18  # bytes of the factor that stays, which are multiplied with al
 
 
 @compiled
-def turn(source, rows, columns, target):
-    """Write the transpose of a matrix, whose rows and columns may be any number."""
+def turn(source, rows, columns, source_leading, target, target_leading):
+    """Write the transpose of a matrix, whose rows and columns may be any number; ``leading``: elements from one row to the next."""
     whole_rows, whole_columns = rows // LANES * LANES, columns // LANES * LANES
+    down, across = source_leading * SIZE, target_leading * SIZE
     for i in range(0, whole_rows, LANES):
         for j in range(0, whole_columns, LANES):
-            transpose_block(source + (i * columns + j) * SIZE, columns * SIZE, target + (j * rows + i) * SIZE, rows * SIZE, float32)
+            transpose_block(source + i * down + j * SIZE, down, target + j * across + i * SIZE, across, float32)
     a, b = array(source, float32), array(target, float32)
     for j in range(columns):
         for i in range(0 if j >= whole_columns else whole_rows, rows):
-            b[j * rows + i] = a[i * columns + j]
+            b[j * target_leading + i] = a[i * source_leading + j]
 
 
 @compiled
-def panels_of_rows(b, k, n, leading, panels):
-    """Panels of B (k, n), whose rows lie together."""
+def pack(b, turned, k, n, leading, panels):
+    """Panels of a factor (k, n). What a last panel holds behind column n is never looked at."""
     for j in range(0, n, WIDTH):
-        for i in range(k):
-            for v in range(j, j + WIDTH, LANES):
-                kept = span(0, n - v, float32)
-                store(panels, load_where(b + (i * leading + v) * SIZE, kept, float32))
-                panels += LANES * SIZE
-
-
-@compiled
-def panels_of_columns(b, k, n, leading, panels):
-    """Panels of B (k, n), whose columns lie together."""
-    source = array(b, float32)
-    for j in range(0, n, WIDTH):
-        target = array(panels, float32)
-        for v in range(0, WIDTH, LANES):
-            inside = max(0, min(LANES, n - j - v))
-            whole = k // LANES * LANES if inside == LANES else 0
-            for i in range(0, whole, LANES):
-                transpose_block(b + ((j + v) * leading + i) * SIZE, leading * SIZE, panels + (i * WIDTH + v) * SIZE, PANEL_ROW, float32)
-            for i in range(whole, k):
-                for lane in range(inside):
-                    target[i * WIDTH + v + lane] = source[(j + v + lane) * leading + i]
-                for lane in range(inside, LANES):
-                    target[i * WIDTH + v + lane] = float32(0)
-        panels += k * PANEL_ROW
+        if turned:
+            turn(b + j * leading * SIZE, min(WIDTH, n - j), k, leading, panels, int64(WIDTH))
+            panels += k * PANEL_ROW
+        else:
+            for i in range(k):
+                for v in range(j, j + WIDTH, LANES):
+                    store(panels, load_where(b + (i * leading + v) * SIZE, span(0, n - v, float32), float32))
+                    panels += LANES * SIZE
 
 
 @compiled
@@ -108,22 +93,25 @@ def columns_of_results(a, row_step, k_step, panel, panel_step, m, n, k, alpha, a
 
 
 @compiled
-def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, alpha, add, panels):
-    """C = alpha · A' B' (+ C), row-major, m at least 6.
+def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, alpha, add, panels, across):
+    """C = alpha · A' B' (+ C), row-major.
 
     Args:
         a_turned, b_turned: whether the matrix in memory is the transpose of the factor A' (m, k), B' (k, n).
         a_leading, b_leading, c_leading: elements from one row in memory to the next.
         add: whether C is added to; if not, what it held is not read.
-        panels: room for B', its columns rounded up to whole panels.
+        panels: room for panels of B', its columns rounded up to whole panels; m is at least 6 then.
+        across: with room for the transpose of C here (otherwise 0), that is computed, as B'ᵀ A'ᵀ with panels of A'ᵀ, and transposed:
+            for few rows and many columns, at least 6. C's rows lie together then, and nothing is added to.
     """
+    target = c
+    if across != 0:
+        a, b, a_turned, b_turned, a_leading, b_leading = b, a, not b_turned, not a_turned, b_leading, a_leading
+        m, n, target, c_leading = n, m, across, m
     in_place = 0 if b_turned or m > FEW else n // WIDTH * WIDTH  # columns of B' that are read where they lie
-    if b_turned:
-        panels_of_columns(b, k, n, b_leading, panels)
-    else:
-        panels_of_rows(b + in_place * SIZE, k, n - in_place, b_leading, panels)
+    pack(b + in_place * SIZE, b_turned, k, n - in_place, b_leading, panels)
     row_step, k_step = (SIZE, a_leading * SIZE) if a_turned else (a_leading * SIZE, SIZE)
-    stripe = max(8, STRIPE // (k * SIZE * ROWS)) * ROWS
+    stripe = (STRIPE // (k * SIZE * ROWS) + 4) * ROWS
     i = 0
     while i < m:
         rows = stripe if m - i >= stripe + ROWS else m - i
@@ -131,13 +119,8 @@ def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leadi
             panel, panel_step = panels + (j - in_place) * k * SIZE, PANEL_ROW
             if j < in_place:
                 panel, panel_step = b + j * SIZE, b_leading * SIZE
-            place, columns = c + (i * c_leading + j) * SIZE, min(WIDTH, n - j)
+            place, columns = target + (i * c_leading + j) * SIZE, min(WIDTH, n - j)
             columns_of_results(a + i * row_step, row_step, k_step, panel, panel_step, rows, columns, k, alpha, add, place, c_leading * SIZE)
         i += rows
-
-
-@compiled
-def multiply_turned(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, panels, turned):
-    """C = A' B' by way of its transpose B'ᵀ A'ᵀ, with panels of A'ᵀ: for few rows and many columns, n at least 6."""
-    multiply(b, a, turned, not b_turned, not a_turned, n, m, k, b_leading, a_leading, m, float32(1), False, panels)
-    turn(turned, n, m, c)  # rows of C lie together: products in batches are none of many columns
+    if across != 0:
+        turn(across, m, n, n, c, m)
