@@ -50,6 +50,8 @@ class Runner:
         start = read_start(path)
         begin = clock()
         module = importlib.import_module(ENGINES[engine].module)
+        if ENGINES[engine].compiles and hasattr(module, "import_compiler"):
+            module.import_compiler()
         self.imports = clock() - begin
         module.set_threads(threads)
         begin = clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ from engines import Unit, at_once
 
 def set_threads(count: int) -> None:
     gradus.set_num_threads(count)
+
+
+def import_compiler() -> None:
+    """What Gradus imports when something is to be compiled; a program whose kernels are on disk does without."""
+    importlib.import_module("numba")
 
 
 def compiled(f: Any, wanted: bool) -> Any:
