@@ -111,6 +111,7 @@ def product(call: Call, places: Mapping[Value, Layout]) -> Product | None:
 PANEL, TALL, NARROW = 64, 6, 16  # columns of a panel; rows of a tile; columns of the tiles behind the last panel
 MOVED = 18  # multiplications that cost as much as to copy and transpose an element
 IN_ROWS = 0.5  # of that, where rows stay rows
+DEEP = 4096  # rows of a panel that the second cache still holds
 SHARED = 10_000_000  # multiplications from which on several threads win
 SMALL, SMALL_RESULT = 1_000_000, 1200  # multiplications, and with rows by rows results, up to which OpenBLAS copies nothing
 WORTHWHILE, WORTHWHILE_SMALL, WORTHWHILE_NARROW = 0.7, 0.6, 0.33  # share of multiplications in all the work from which on panels win
@@ -121,7 +122,7 @@ def panelled(letter: str, m: int, n: int, k: int, transposed: tuple[bool, bool],
     """Which factor to copy into panels; "" if the library is quicker, or the processor lacks the registers."""
     small, rows_by_rows = m * n * k <= SMALL, transposed == (False, True)
     copies_nothing = small and (not rows_by_rows or m * n <= SMALL_RESULT)
-    if letter != "s" or min(m, n) < TALL or copies_nothing or not blas.wide_registers():
+    if letter != "s" or min(m, n) < TALL or k > DEEP or copies_nothing or not blas.wide_registers():
         return ""
     first, second = IN_ROWS if transposed[0] else 1, 1 if transposed[1] else IN_ROWS
     work = {"second": m * _padded(n) * k + MOVED * k * n * second, "first": n * _padded(m) * k + MOVED * (k * m * first + m * n)}
