@@ -1,0 +1,2 @@
+"""The ladder: deep learning from three nested loops to a compiled step, one short file a rung, each to be read and copied alone."""
+
