@@ -1,2 +1,4 @@
 """The ladder: deep learning from three nested loops to a compiled step, one short file a rung, each to be read and copied alone."""
 
+
+from gradus.ladder import polynomial
