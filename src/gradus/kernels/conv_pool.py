@@ -18,13 +18,13 @@ from gradus.kernels.lanes import (
     equal,
     everywhere,
     lane_sum,
-    largest,
     less,
     load,
     load_each,
     load_where,
     multiply_add,
     pick,
+    replaces,
     span,
     store,
     store_each,
@@ -52,11 +52,13 @@ AROUND = (4, 4, 2, 2, 1, 1, 1, 1)  # the pixels that a window of outputs depends
 
 @inlined
 def store_largest(a, b, c, d, kept, values, places):
-    """The largest of the four outputs of each window, and which one it is: the first of equals, and of a NaN and what follows it."""
-    up, low = largest(a, b), largest(c, d)
+    """The largest of the four outputs of each window, and which one it is: the first of equals, the last NaN."""
+    right, right_below = replaces(b, a), replaces(d, c)
+    up, low = pick(right, b, a), pick(right_below, d, c)
+    lower = replaces(low, up)
     one, two, three = everywhere(float32(1)), everywhere(float32(2)), everywhere(float32(3))
-    store_where(values, kept, largest(up, low))
-    store_where(places, kept, pick(less(up, low), pick(less(c, d), three, two), pick(less(a, b), one, zeros(float32))))
+    store_where(values, kept, pick(lower, low, up))
+    store_where(places, kept, pick(lower, pick(right_below, three, two), pick(right, one, zeros(float32))))
 
 
 @compiled

@@ -190,10 +190,43 @@ def largest(typing_context, a, b):
 
 
 @intrinsic
+def larger(typing_context, a, b):
+    """The larger of a and b, lane by lane; b if one of them is NaN. One instruction, unlike :func:`largest`."""
+
+    def emit(context, builder, signature, values):
+        return builder.select(builder.fcmp_ordered(">", *values), *values)
+
+    return a(a, b), emit
+
+
+@intrinsic
 def less(typing_context, a, b):
     """The mask of the lanes with a < b; no NaN is."""
     kind = Lanes(types.boolean, a.of)
     return kind(a, b), lambda context, builder, signature, values: builder.fcmp_ordered("<", *values)
+
+
+@intrinsic
+def replaces(typing_context, b, a):
+    """The mask of the lanes in which b takes the place of a, which was the largest before it: it is greater, or NaN."""
+    kind = Lanes(types.boolean, a.of)
+
+    def emit(context, builder, signature, values):
+        b, a = values
+        return builder.or_(builder.fcmp_ordered(">", b, a), builder.fcmp_unordered("uno", b, b))
+
+    return kind(b, a), emit
+
+
+@intrinsic
+def any_nan(typing_context, a, b):
+    """Whether a lane of a or b is NaN."""
+
+    def emit(context, builder, signature, values):
+        found = builder.fcmp_unordered("uno", *values)
+        return builder.icmp_unsigned("!=", builder.bitcast(found, ir.IntType(a.count)), ir.Constant(ir.IntType(a.count), 0))
+
+    return types.boolean(a, b), emit
 
 
 @intrinsic

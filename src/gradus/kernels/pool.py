@@ -15,13 +15,16 @@ from gradus.kernels.choices import maximum
 from gradus.kernels.columns import clear, inside
 from gradus.kernels.compilation import compiled, inlined
 from gradus.kernels.lanes import (
+    any_nan,
     evens,
     lane_count,
+    larger,
     largest,
     less,
     load_where,
     odds,
     pick,
+    replaces,
     span,
     store_where,
     woven_first,
@@ -74,10 +77,13 @@ def _largest_of_four(dtype: Any, size: int) -> tuple[Any, Any]:
                 a, b, c, d = two_by_two(source, width, j, dtype, size)
                 for i in range(down):
                     t = load_where(cotangent, kept, dtype)
-                    # The lower row, or the right one of two, only if it is greater: the first of equals has it, and so has a NaN.
-                    lower = less(largest(a, b), largest(c, d))
+                    # The lower row, or the right one of two, only if it is greater or NaN: the first of equals has it, the last NaN.
+                    # A NaN shows in the sums (so does infinity minus infinity, at no harm).
+                    right, right_below, lower = less(a, b), less(c, d), less(larger(b, a), larger(d, c))
+                    if any_nan(a + b, c + d):
+                        right, right_below = replaces(b, a), replaces(d, c)
+                        lower = replaces(pick(right_below, d, c), pick(right, b, a))
                     up, low = pick(lower, zero, t), pick(lower, t, zero)
-                    right, right_below = less(a, b), less(c, d)
                     e, f = pick(right, zero, up), pick(right, up, zero)
                     q, r = pick(right_below, zero, low), pick(right_below, low, zero)
                     # Before anything is written: where x and y lie a multiple of 4 KiB apart, as large arrays do, a processor would
@@ -123,27 +129,17 @@ def _largest_of_windows(dtype: Any, size: int) -> tuple[Any, Any]:
         for p in range(planes):
             for i in range(down):
                 for j in range(across):
-                    # The first largest value of each row of the window, then the first largest of these; the first of all if one is NaN.
-                    chosen, top_place, best, any_nan = -1, -1, dtype(-np.inf), False
+                    chosen, best = -1, dtype(-np.inf)  # the first of equals, the last NaN
                     for k in range(k0):
                         r = i * s0 + k * d0 - top
                         if 0 <= r < height:
-                            place, first, value, nan = -1, -1, dtype(-np.inf), False
                             for m in range(k1):
                                 c = j * s1 + m * d1 - left
                                 if 0 <= c < width:
                                     here = (p * height + r) * width + c
                                     v = source[here]
-                                    first = here if first < 0 else first
-                                    nan |= v != v
-                                    if place < 0 or v > value:
-                                        place, value = here, v
-                            place = first if nan else place
-                            top_place = place if top_place < 0 else top_place
-                            any_nan |= nan
-                            if place >= 0 and (chosen < 0 or value > best):
-                                chosen, best = place, value
-                    chosen = top_place if any_nan else chosen
+                                    if chosen < 0 or v > best or v != v:
+                                        chosen, best = here, v
                     if chosen >= 0:
                         target[chosen] += cotangent[(p * down + i) * across + j]
         return 0
