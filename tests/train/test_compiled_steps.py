@@ -365,12 +365,21 @@ def test_hooks_are_called(images) -> None:
     learner.fit(images[0][:64], images[1][:64], epochs=2)
     learner.predict(images[0][:64])
     assert len(called) == 5
-    assert learner.notices == ["batches run eagerly, not compiled: a hook watches 1"]
+    assert learner.notices == ["batches run eagerly, not compiled: a hook watches layer 1"]
     handle.remove()
     grads = []
     next(learner.model.parameters()).register_hook(lambda g: grads.append(float(g.abs().sum().item())))
     learner.fit(images[0][:64], images[1][:64], epochs=1)
     assert len(grads) == 2
+
+
+def test_hooks_that_were_removed_hinder_nothing(images) -> None:
+    learner = learner_of(True)
+    learner.model.summary(images[0][:2].shape)
+    learner.model[1].register_forward_hook(lambda layer, args, output: None).remove()
+    learner.fit(images[0][:64], images[1][:64], epochs=2)
+    assert not learner.notices
+    assert traced(learner) == 1
 
 
 # Around it.

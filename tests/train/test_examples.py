@@ -26,6 +26,7 @@ def test_it_runs_and_leaves_pictures(example: Path, tmp_path: Path, request: pyt
     command = [sys.executable, "-W", "error", str(example), str(tmp_path / "run"), *SHORT.get(example.name, [])]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
+    assert "run eagerly" not in done.stdout
     assert len(list((tmp_path / "run").glob("*.png"))) >= 3
     assert float(done.stdout.split()[-1].rstrip("%")) > 96
 

@@ -13,6 +13,9 @@ class Hooks:
         self.before: dict[float, tuple[Callable[..., Any], bool]] = {}
         self.after: dict[float, tuple[Callable[..., Any], bool]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self.before or self.after)
+
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Hooks before, ``forward``, hooks after. A hook that returns something other than None replaces the input or output."""
         for hook, with_kwargs in tuple(self.before.values()):

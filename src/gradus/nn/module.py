@@ -76,7 +76,8 @@ class Module(Tree):
             prepend: run it before the hooks registered earlier.
             with_kwargs: call it as ``hook(module, args, kwargs, output)``.
         """
-        self._hooks = self._hooks or Hooks()
+        if self._hooks is None:
+            self._hooks = Hooks()
         return RemovableHandle(self._hooks.after, (hook, with_kwargs), first=prepend)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
@@ -87,7 +88,8 @@ class Module(Tree):
             prepend: run it before the hooks registered earlier.
             with_kwargs: call it as ``hook(module, args, kwargs)``; it then returns ``(args, kwargs)``.
         """
-        self._hooks = self._hooks or Hooks()
+        if self._hooks is None:
+            self._hooks = Hooks()
         return RemovableHandle(self._hooks.before, (hook, with_kwargs), first=prepend)
 
     # Changes to the whole tree.

@@ -143,7 +143,7 @@ class CompiledSteps:
 
     def hindrance(self, learner: Learner) -> str:
         """Why batches cannot be compiled just now, in words; "" if they can."""
-        hooked = next((name or "the model" for name, layer in learner.model.named_modules() if layer._hooks is not None), "")
+        hooked = next((f"layer {name}" if name else "the model" for name, layer in learner.model.named_modules() if layer._hooks), "")
         if hooked:
             return f"a hook watches {hooked}"
         watched = next((name for name, p in learner.model.named_parameters() if p._hooks), "")
@@ -235,7 +235,7 @@ class CompiledSteps:
 
     def forward(self, model: Module) -> Callable[[Tensor], Tensor]:
         """The model, or what computes its outputs faster."""
-        if self.refused or any(layer._hooks is not None for layer in model.modules()):
+        if self.refused or any(layer._hooks for layer in model.modules()):
             return model
 
         def outputs(x: Tensor) -> Tensor:
