@@ -2,3 +2,4 @@
 
 
 from gradus.ladder import polynomial
+from gradus.ladder import tape

@@ -1,0 +1,367 @@
+"""The tape: arithmetic that remembers how its results came about, so that any program has a gradient.
+
+Layers that return closures still need a list of layers, run in one order. But the chain rule asks for no list: any graph of known
+operations will do, with branches, loops and values used many times. So the memory moves from the layers into the numbers: every result
+knows its parents and, for each, how a gradient travels back to it. A backward pass visits the results, the latest first.
+
+The tape itself, everything down to ``Function``, has fewer than 100 lines of code. It knows no layer and no loss: products of matrices and
+this are what deep learning stands on (and a rule for the update).
+
+How Gradus' own tape (``gradus.tape``, ``gradus.reverse``) differs, and why:
+
+- There the history is made of nodes, which hold only the values that a derivative needs; here each Tensor holds its parents, and so every
+  intermediate value lives as long as the result. Nodes also let go of their values after a backward pass; here it can be repeated.
+- There an operation is a record of rules, each written once against an array namespace, so the same rule runs on arrays, on Tensors (a
+  gradient is differentiated again) and in the compiler. Here a rule computes with arrays alone, so that it is good for first derivatives.
+- There nodes are numbered as they are made, and sorting by number is a topological order. Here the order is found by walking the graph.
+- There writing into a value that a derivative still needs is noticed, by counting writes. Here it silently gives a wrong gradient.
+- There a gradient of exactly zero stays zero where a derivative is infinite (sqrt at 0); here 0 · inf is nan, as in PyTorch.
+
+Sources: Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020, chapter 17 (``Function``, ``MyRelu``);
+Julian Eisenschlos, Neural Networks in 100 lines of pure Python, 2019, which leaves "any computational graph" to the reader;
+Dougal Maclaurin, David Duvenaud and Matthew Johnson, Autograd, 2015 (a pullback for each input); Andrej Karpathy, micrograd, 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# The tape.
+
+_recording = True
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within it, results remember nothing.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> with no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+    global _recording
+    before, _recording = _recording, False
+    try:
+        yield
+    finally:
+        _recording = before
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum ``g`` over the axes along which a value of this shape was repeated: whoever is used n times gets n contributions.
+
+    >>> unbroadcast(np.ones((4, 2, 3)), (2, 1))
+    array([[12.],
+           [12.]])
+    """
+    if g.shape == shape:
+        return g
+    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    return g.sum(axis=tuple(k for k, n in enumerate(shape) if n == 1), keepdims=True)
+
+
+def record(value: Any, *links: tuple[Tensor, Callable[[Any], Any]]) -> Tensor:
+    """A result with its history: links to parents that require no gradient are dropped, and with them the work to compute one.
+
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> record(x.value ** 2, (x, lambda g: g * 2 * x.value))
+    Tensor(9.0, requires_grad=True)
+    """
+    history = tuple(link for link in links if link[0].requires_grad) if _recording else ()
+    return Tensor(value, bool(history), history)
+
+
+def operation(f: Callable[..., Any], *rules: Callable[..., Any]) -> Any:
+    """The function on tensors that computes ``f`` on their arrays and remembers one rule ``(g, y, *inputs)`` for each tensor.
+
+    >>> square = operation(np.square, lambda g, y, x: g * 2 * x)
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> square(x).backward()
+    >>> x.grad
+    array(6.)
+    """
+
+    def apply(*args: Any, **options: Any) -> Tensor:
+        values = [x.value if isinstance(x, Tensor) else x for x in args]  # numbers stay numbers: they do not change a dtype
+        y = f(*values, **options)
+        pulls = [lambda g, rule=rule: rule(g, y, *values, **options) for rule in rules]
+        return record(y, *[(x, pull) for x, pull in zip(args, pulls) if isinstance(x, Tensor)])
+
+    return apply
+
+
+def spread(g: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """What was summed gets the gradient of its sum, element by element.
+
+    >>> spread(np.array([1.0, 2.0]), np.zeros((2, 3)), axis=1)
+    array([[1., 1., 1.],
+           [2., 2., 2.]])
+    """
+    return np.broadcast_to(g if axis is None or keepdims else np.expand_dims(g, axis), x.shape)
+
+
+def scatter(g: Any, index: Any, x: Any) -> Any:
+    """Zeros like ``x`` with ``g`` added at an index; an element that was picked twice gets both.
+
+    >>> scatter(np.ones(3), [0, 2, 2], np.zeros(3))
+    array([1., 0., 2.])
+    """
+    whole = np.zeros_like(x)
+    np.add.at(whole, index, g)
+    return whole
+
+
+class Tensor:
+    """An array that remembers: ``history`` holds, for each parent that wants a gradient, (parent, pullback).
+
+    >>> x = Tensor([[1.0, 2.0]], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([[2., 4.]])
+    """
+
+    __array_ufunc__ = None  # array * tensor is then asked of the tensor
+
+    def __init__(self, value: Any, requires_grad: bool = False, history: tuple[tuple[Tensor, Callable[[Any], Any]], ...] = ()) -> None:
+        value = np.asarray(value)
+        self.value = value if value.dtype.kind == "f" else value.astype(float)
+        self.requires_grad, self.history = requires_grad, history
+        self.grad: Any = None
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.value}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def backward(self, g: Any = None) -> None:
+        """Add d(self)/d(leaf), weighted by ``g``, to the ``grad`` of every leaf that requires it; a single number needs no ``g``."""
+        if not self.requires_grad:
+            raise ValueError("this tensor has no history: nothing it was computed from requires a gradient, or it was made under no_grad")
+        if g is None and self.value.size != 1:
+            raise ValueError(f"backward starts from one number, not from shape {self.value.shape}: reduce it by sum or mean, or pass g")
+        arrived = {self: np.ones_like(self.value) if g is None else np.broadcast_to(g, self.value.shape)}
+        for x in topological(self):
+            g = arrived.pop(x)
+            if not x.history:
+                x.grad = np.array(g) if x.grad is None else x.grad + g
+            for parent, pull in x.history:
+                share = np.asarray(unbroadcast(pull(g), parent.value.shape), parent.value.dtype)
+                arrived[parent] = arrived[parent] + share if parent in arrived else share
+
+    # Each operation: NumPy's function, then for each input the gradient that goes back to it, from g, the output y and the inputs.
+    __add__ = __radd__ = operation(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
+    __mul__ = __rmul__ = operation(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
+    __sub__ = operation(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g)
+    __rsub__ = operation(lambda b, a: a - b, lambda g, y, b, a: -g)
+    __truediv__ = operation(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
+    __rtruediv__ = operation(lambda b, a: a / b, lambda g, y, b, a: -g * y / b)
+    __neg__ = operation(np.negative, lambda g, y, x: -g)
+    __pow__ = operation(lambda x, n: x**n, lambda g, y, x, n: g * (n * x ** (n - 1) if n else 0.0))
+    # Products of matrices, or of stacks of them; a vector is a matrix with one row.
+    __matmul__ = operation(np.matmul, lambda g, y, a, b: g @ b.swapaxes(-1, -2), lambda g, y, a, b: a.swapaxes(-1, -2) @ g)
+    __rmatmul__ = operation(lambda b, a: a @ b, lambda g, y, b, a: a.swapaxes(-1, -2) @ g)
+    __getitem__ = operation(lambda x, index: x[index], lambda g, y, x, index: scatter(g, index, x))
+    sum = operation(np.ndarray.sum, lambda g, y, x, *axis, **options: spread(g, x, *axis, **options))
+    mean = operation(np.ndarray.mean, lambda g, y, x, *axis, **options: spread(g * (y.size / x.size), x, *axis, **options))
+    exp = operation(np.exp, lambda g, y, x: g * y)
+    log = operation(np.log, lambda g, y, x: g / x)
+    reshape = operation(np.reshape, lambda g, y, x, shape: g.reshape(x.shape))
+    T = property(operation(np.transpose, lambda g, y, x: g.T))
+    # A cast is an operation too: its result is another object, yet the gradient finds its way back, in the first one's dtype.
+    astype = operation(lambda x, dtype: x.astype(dtype), lambda g, y, x, dtype: g)
+    shape = property(lambda x: x.value.shape)
+
+
+def topological(root: Tensor) -> list[Tensor]:
+    """The root and everything it depends on, each before its parents; a stack of our own, since Python's is short.
+
+    >>> a = Tensor(1.0, requires_grad=True)
+    >>> b = a + a
+    >>> c = b + a
+    >>> topological(c) == [c, b, a]
+    True
+    """
+    order, seen, stack = list[Tensor](), set[Tensor](), [(root, False)]
+    while stack:
+        x, parents_done = stack.pop()
+        if parents_done:
+            order.append(x)
+        elif x not in seen:
+            seen.add(x)
+            stack.append((x, True))
+            stack.extend((parent, False) for parent, _ in x.history)
+    return order[::-1]
+
+
+class Context:
+    """What ``forward`` leaves for ``backward``: saved arrays, and any attribute you set; ``needs_input_grad`` says who wants a gradient."""
+
+    def save_for_backward(self, *arrays: Any) -> None:
+        """Keep arrays for ``backward``."""
+        self.saved_tensors = arrays
+
+
+class Function:
+    """An operation as a class: two static methods, on arrays, then ``apply`` on tensors.
+
+    ``forward(ctx, *inputs)`` returns an array; ``backward(ctx, g)`` one gradient for each input (None: no gradient).
+
+    >>> x = Tensor([-1.0, 2.0], requires_grad=True)
+    >>> MyRelu.apply(x).sum().backward()
+    >>> x.grad
+    array([0., 1.])
+    """
+
+    @classmethod
+    def apply(cls: Any, *args: Any) -> Tensor:
+        """Run ``forward`` and remember ``backward``."""
+        ctx: Any = Context()
+        last: Any = [None, ()]  # the last g and its gradients, since backward runs once for all inputs
+        ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in args)
+
+        def gradient(i: int, g: Any, x: Any) -> Any:
+            if last[0] is not g:
+                gradients = cls.backward(ctx, g)
+                last[:] = g, gradients if isinstance(gradients, tuple) else (gradients,)
+            if len(last[1]) != len(args):
+                raise ValueError(f"{cls.__name__}.backward returned {len(last[1])} gradients for {len(args)} inputs")
+            return np.zeros_like(x) if last[1][i] is None else last[1][i]
+
+        rules = [lambda g, y, *inputs, i=i: gradient(i, g, inputs[i]) for i in range(len(args))]
+        return operation(lambda *inputs: cls.forward(ctx, *inputs), *rules)(*args)
+
+
+# What can be done with it.
+
+
+class MyRelu(Function):
+    """max(x, 0) by hand: y = x where x > 0, else 0; gradient g where x > 0, else 0 (also at 0 itself).
+
+    A mask is selected by, not multiplied with: 0 · inf would be nan.
+
+    >>> MyRelu.apply(Tensor([-np.inf, 0.0, 3.0]))
+    Tensor([0. 0. 3.])
+    """
+
+    @staticmethod
+    def forward(ctx: Context, i: Any) -> Any:
+        """The larger of i and 0; nan stays nan."""
+        ctx.save_for_backward(i)
+        return np.maximum(i, 0)
+
+    @staticmethod
+    def backward(ctx: Context, g: Any) -> Any:
+        """g where the input was positive."""
+        (i,) = ctx.saved_tensors
+        return np.where(i > 0, g, 0)
+
+
+def mse(y: Tensor, target: Any) -> Tensor:
+    """Mean of (y - target)² over all elements; shapes must be equal, since broadcasting would compare everything with everything.
+
+    >>> mse(Tensor([[1.0], [3.0]]), np.array([[1.0], [1.0]]))
+    Tensor(2.0)
+    """
+    if y.shape != target.shape:
+        raise ValueError(f"outputs of shape {y.shape} cannot be compared with targets of shape {target.shape}")
+    return ((y - target) ** 2).mean()
+
+
+class Training(NamedTuple):
+    """Mean losses of the epochs, and the trained parameters."""
+
+    losses: list[float]
+    parameters: list[Tensor]
+
+
+def train(
+    activation: Callable[[Tensor], Tensor] = MyRelu.apply, seed: int = 0, epochs: int = 40, hidden: int = 16, lr: float = 0.05
+) -> Training:
+    """Learn y = x₁·x₂ with two linear layers and the activation between them; 1,000 points, batches of 50.
+
+    A function that no straight line comes near: with ``lambda x: x`` for the activation the loss stays near 1, the variance of y.
+
+    >>> train(epochs=20).losses[-1] < 0.2 < 0.8 < train(lambda x: x, epochs=20).losses[-1]
+    True
+    """
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((1000, 2))
+    y = x[:, :1] * x[:, 1:]
+    w1, w2 = rng.standard_normal((2, hidden)) * np.sqrt(2 / 2), rng.standard_normal((hidden, 1)) * np.sqrt(2 / hidden)
+    parameters = [Tensor(p, requires_grad=True) for p in (w1, np.zeros(hidden), w2, np.zeros(1))]
+    losses = []
+    for _ in range(epochs):
+        order, total = rng.permutation(len(x)), 0.0
+        for rows in order.reshape(-1, 50):
+            weight1, bias1, weight2, bias2 = parameters
+            loss = mse(activation(x[rows] @ weight1 + bias1) @ weight2 + bias2, y[rows])
+            loss.backward()
+            for p in parameters:
+                p.value -= lr * p.grad
+                p.grad = None  # gradients add up until told otherwise
+            total += float(loss.value)
+        losses.append(total / (len(x) // 50))
+    return Training(losses, parameters)
+
+
+def square_root(a: Tensor, tolerance: float = 1e-12) -> Tensor:
+    """√a by Heron's method: a loop whose length depends on the values. The tape sees only what was computed, so the gradient is 1/(2√a).
+
+    >>> a = Tensor(9.0, requires_grad=True)
+    >>> root = square_root(a)
+    >>> root.backward()
+    >>> round(float(root.value), 9), round(float(a.grad), 9)
+    (3.0, 0.166666667)
+    """
+    x = a * 0.5 + 0.5
+    while abs(x.value**2 - a.value) > tolerance * a.value:
+        x = (x + a / x) * 0.5
+    return x
+
+
+class Orders(NamedTuple):
+    """da/da of c = b + b with b = a + a by three ways of visiting, and what it is."""
+
+    topological: float
+    recursion: float
+    truth: float
+
+
+def visiting_orders() -> Orders:
+    """Why an order is needed at all: recursion that pushes a shared gradient on whenever it arrives counts it again and again.
+
+    >>> visiting_orders()
+    Orders(topological=4.0, recursion=8.0, truth=4.0)
+    """
+    a = Tensor(1.0, requires_grad=True)
+    b = a + a
+    c = b + b
+    c.backward()
+    sums = dict.fromkeys((a, b, c), 0.0)
+
+    def visit(x: Tensor) -> None:
+        for parent, pull in x.history:
+            sums[parent] += float(pull(sums[x]))
+        for parent, _ in x.history:
+            visit(parent)  # b comes twice, each time with all that it has gathered
+
+    sums[c] = 1.0
+    visit(c)
+    return Orders(float(a.grad), sums[a], 4.0)
+
+
+def long_chain(length: int) -> float:
+    """The gradient of x · (1 + 1/n)ⁿ at 1, by n products in a row: it tends to e. A recursive visit would end at about 1,000.
+
+    >>> round(long_chain(5000), 2)
+    2.72
+    """
+    x = y = Tensor(1.0, requires_grad=True)
+    for _ in range(length):
+        y = y * (1 + 1 / length)
+    y.backward()
+    return float(x.grad)
