@@ -23,7 +23,7 @@ from itertools import zip_longest
 from numbers import Number
 from typing import Any
 
-# --- an object that behaves as its mathematics does ---------------------------------------------------------------------------------
+# --- an object that behaves as its mathematics does ---------------------------------------------------------------------------------------
 
 
 class Polynomial:
@@ -128,7 +128,7 @@ class Polynomial:
         return functools.reduce(Polynomial.__mul__, [self] * n, Polynomial(1))
 
 
-# --- contexts: something is undone at the end, whatever happens ------------------------------------------------------------------------
+# --- contexts: something is undone at the end, whatever happens ---------------------------------------------------------------------------
 
 
 class Timer:
@@ -176,7 +176,7 @@ def changed(thing: Any, name: str, value: Any) -> Iterator[Any]:
         setattr(thing, name, before)
 
 
-# --- decorators: a function goes in, a function that does more comes out ----------------------------------------------------------------
+# --- decorators: a function goes in, a function that does more comes out ------------------------------------------------------------------
 
 
 def counted(function: Callable) -> Any:
@@ -223,7 +223,7 @@ def recorded(record: list) -> Callable[[Callable], Callable]:
     return decorate
 
 
-# --- callbacks: a function that a loop promises to call ----------------------------------------------------------------------------------
+# --- callbacks: a function that a loop promises to call -----------------------------------------------------------------------------------
 
 
 def sum_of_squares(n: int, callback: Callable[[int, int], object] | None = None) -> int:
