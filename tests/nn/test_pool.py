@@ -99,12 +99,55 @@ def test_what_is_padded_is_never_the_largest() -> None:
         assert np.array_equal(y.numpy(), z.numpy()) and np.array_equal(indices.numpy(), expected.numpy())
 
 
-def test_nan_reaches_the_output_and_keeps_a_gradient() -> None:
+def test_nan_reaches_the_output_and_has_the_gradient() -> None:
     x = gradus.tensor([[[1.0, float("nan"), 3.0, 2.0]]], requires_grad=True)
     y = F.max_pool1d(x, 2)
     y.backward(gradus.ones(1, 1, 2))
     assert np.isnan(y.detach().numpy()).tolist() == [[[True, False]]]
-    assert x.grad.numpy()[..., :2].sum() == 1 and x.grad.numpy()[..., 2:].tolist() == [[[1.0, 0.0]]]
+    assert x.grad.numpy().tolist() == [[[0.0, 1.0, 1.0, 0.0]]]
+
+
+ODD = [1.0, 2.0, -0.0, 0.0, float("nan"), float("inf"), float("-inf")]
+ODD_GRID = [
+    ((2, 2), None, 0, 1),
+    ((3, 3), 2, 1, 1),
+    ((3, 3), 2, 0, 1),
+    ((2, 3), (1, 2), (1, 0), (2, 1)),
+    ((1, 1), 1, 0, 1),
+    ((1, 4), 3, 0, 1),
+]
+
+
+@pytest.mark.parametrize("kernel, stride, padding, dilation", ODD_GRID)
+@pytest.mark.parametrize("odd_gradients", [False, True])
+def test_windows_with_nan_and_infinity(kernel, stride, padding, dilation, odd_gradients, dtype) -> None:
+    rng = np.random.default_rng(5)
+    for size in ((28, 28), (9, 7), (6, 70)):
+        array = rng.choice(ODD, (3, 5, *size), p=[0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.2]).astype(dtype)
+        g: np.ndarray | None = None
+        found = []
+        for library in (torch, gradus):
+            pool = library.nn.functional.max_pool2d
+            x = library.tensor(array, requires_grad=True)
+            y, indices = pool(x, kernel, stride, padding, dilation, return_indices=True)
+            if g is None:
+                g = rng.choice(ODD, tuple(y.shape)).astype(dtype) if odd_gradients else rng.standard_normal(tuple(y.shape)).astype(dtype)
+            y.backward(library.tensor(g))
+            found.append([y.detach().numpy(), indices.numpy(), x.grad.numpy()])
+        (y, indices, gradient), (mine, my_indices, my_gradient) = found
+        np.testing.assert_array_equal(mine, y)
+        np.testing.assert_array_equal(my_indices, indices)
+        np.testing.assert_allclose(my_gradient, gradient, rtol=1e-6, atol=1e-6)  # windows that overlap are summed in another order
+
+
+def test_each_window_of_four_odd_values() -> None:
+    array = np.array(list(itertools.product(ODD, repeat=4))).reshape(-1, 1, 2, 2)
+    gradients = []
+    for library in (torch, gradus):
+        x = library.tensor(array, requires_grad=True)
+        library.nn.functional.max_pool2d(x, 2).sum().backward()
+        gradients.append(x.grad.numpy())
+    np.testing.assert_array_equal(*gradients)
 
 
 def test_whole_numbers_have_a_largest_but_no_mean() -> None:

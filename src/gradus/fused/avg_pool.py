@@ -35,7 +35,7 @@ def _sum_pool_gradient(xp: Any, g: Any, *, size: Pair, kernel: Pair, stride: Pai
 def _sum_pool_gradient_raw(g: np.ndarray, *, size: Pair, kernel: Pair, stride: Pair, padding: Padding) -> np.ndarray:
     for axis in (COLUMNS, ROWS):
         line = Line(axis, size[axis - ROWS], kernel, stride, padding, (1, 1))
-        g = spread(line, [(g, 1)] * len(line.keys), g)
+        g = spread(line, g, [None] * len(line.keys))
     return g
 
 

@@ -19,12 +19,18 @@ POOLING: dict[str, Any] = {"kernel": (2, 2), "stride": (2, 2), "padding": NO_GAP
 KEYS = tuple((slice(None), slice(None), slice(i, None, 2), slice(j, None, 2)) for i in range(2) for j in range(2))
 
 
+def _replaces(xp: Any, b: Any, a: Any) -> Any:
+    """Where b takes the place of a, the largest before it."""
+    return xp.logical_or(xp.greater(b, a), xp.isnan(b))
+
+
 def _conv_max_pool(xp: Any, x: Any, w: Any, b: Any) -> Any:
     z = xp.conv2d(x, w, **CONVOLUTION) + b
     a, b, c, d = [xp.getitem(z, key=key) for key in KEYS]
     up, low = xp.maximum(a, b), xp.maximum(c, d)
-    lower, right = xp.astype(xp.less(up, low), z.dtype), xp.where(xp.less(up, low), xp.less(c, d), xp.less(a, b))
-    return xp.stack([xp.maximum(up, low), 2.0 * lower + xp.astype(right, z.dtype)], axis=0)
+    lower = _replaces(xp, low, up)
+    right = xp.where(lower, _replaces(xp, d, c), _replaces(xp, b, a))
+    return xp.stack([xp.maximum(up, low), 2.0 * xp.astype(lower, z.dtype) + xp.astype(right, z.dtype)], axis=0)
 
 
 def _spread(xp: Any, h: Any, place: Any) -> Any:
@@ -32,7 +38,7 @@ def _spread(xp: Any, h: Any, place: Any) -> Any:
     shape = (*h.shape[:2], 2 * h.shape[2], 2 * h.shape[3])
     total: Any = 0.0
     for k, key in enumerate(KEYS):
-        total = total + xp.scatter_add(h * xp.astype(xp.equal(place, float(k)), h.dtype), shape=shape, key=key)
+        total = total + xp.scatter_add(xp.where(xp.equal(place, float(k)), h, 0), shape=shape, key=key)
     return total
 
 
@@ -63,7 +69,7 @@ FIELDS: dict[str, Any] = {"family": "fused", "dtype_rule": "promote"}
 def conv_max_pool2d(record: Any, x: Any, w: Any, b: Any, /) -> Any:
     """(2, B, O, H / 2, W / 2): max_pool2d(conv2d(x, w, padding=1) + b, 2), b (O, 1, 1), and which place each maximum came from.
 
-    The four places of a window count from 0 in reading order; the first of equals has the maximum, as in eager mode.
+    The four places of a window count from 0 in reading order; the first of equals has the maximum, or the last NaN, as in eager mode.
 
     >>> import numpy as np
     >>> w = np.zeros((1, 1, 3, 3)); w[0, 0, 1, 1] = 1
