@@ -21,6 +21,7 @@ import math
 import operator
 import timeit
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -274,6 +275,6 @@ def timings(shape: tuple[int, int, int] = (5, 784, 10), names: Iterable[str] = V
         operands = (a.tolist(), b.tolist()) if version is loops_over_lists else (a, b)
         # Sums in another order differ in the last bits, relative to the size of what is summed, not of the sum.
         test(version(*operands), a @ b, lambda c, d: near(c, d, atol=1e-4 * math.sqrt(m)), name)
-        seconds[name] = seconds_per_call(lambda version=version, operands=operands: version(*operands))
+        seconds[name] = seconds_per_call(partial(version, *operands))
     slowest = max(seconds.values())
     return [Timing(name, value, slowest / value) for name, value in seconds.items()]

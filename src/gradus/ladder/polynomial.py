@@ -104,7 +104,7 @@ class Polynomial:
         return Polynomial(*(-c for c in self.coefficients))
 
     def __sub__(self, other: Any) -> Polynomial:
-        return self + (-other) if isinstance(other, (Number, Polynomial)) else NotImplemented
+        return -(-self + other) if isinstance(other, (Number, Polynomial)) else NotImplemented
 
     def __rsub__(self, other: Any) -> Polynomial:
         return -self + other
