@@ -1,0 +1,314 @@
+"""The layers at work: images in batches, a classifier trained, three losses compared, and what the sources print beside what is true.
+
+Every experiment returns numbers and draws nothing but from the seed it is given. The layers are those of `layers.py`.
+
+Sources: M. Heinzer, "Creating a Neural Network from scratch - Part I", 2020 (the data classes, the three losses side by side, 100 images
+learnt by heart, the weight gradient by outer products); "Building the foundations of Deep Learning from scratch"; J. Howard, S. Gugger,
+"Deep Learning for Coders with fastai and PyTorch", 2020, chapter 17, and the course behind it (times of the weight gradient).
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import time
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradus.ladder.layers import (
+    MSE,
+    MSES,
+    CrossEntropy,
+    Linear,
+    Loss,
+    Model,
+    Random,
+    ReLU,
+    calculate_accuracy,
+    index_to_one_hot,
+    log_softmax,
+    relu,
+    softmax,
+)
+
+# --- Data -----------------------------------------------------------------------------------------------------------------------------
+
+
+def normalize(x: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
+    """(x - mean) / std, with the numbers of `like`: validation data take those of the training data.
+
+    >>> normalize(np.array([1.0, 3.0]), like=np.array([0.0, 2.0]))
+    array([0., 2.])
+    """
+    like = x if like is None else like
+    return (x - like.mean()) / like.std()
+
+
+def normalize_row_wise(x: np.ndarray) -> np.ndarray:
+    """Each row minus its mean, divided by its standard deviation; a constant row becomes 0.
+
+    >>> normalize_row_wise(np.array([[1.0, 3.0], [5.0, 5.0]]))
+    array([[-1.,  1.],
+           [ 0.,  0.]])
+    """
+    deviation = x.std(axis=1, keepdims=True)
+    return (x - x.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1)
+
+
+class DataSet:
+    """Batches of (x, y), all of them in each round; shuffled anew every round if `rng` is given; the last one may be smaller.
+
+    >>> data = DataSet(np.arange(5), np.arange(5) * 10, batch_size=2)
+    >>> len(data), [x.tolist() for x, y in data]
+    (3, [[0, 1], [2, 3], [4]])
+    """
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, batch_size: int | None = None, rng: Random = None) -> None:
+        if len(x) != len(y):
+            raise ValueError(f"{len(x)} inputs, but {len(y)} targets")
+        self.x, self.y = x, y
+        self.batch_size = max(len(x), 1) if batch_size is None else batch_size
+        self.rng = None if rng is None else np.random.default_rng(rng)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.x) / self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        order = np.arange(len(self.x)) if self.rng is None else self.rng.permutation(len(self.x))
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            yield self.x[rows], self.y[rows]
+
+
+class Images(NamedTuple):
+    """Flattened images (N, 784) and one-hot labels (N, 10), for training and for validation."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_valid: np.ndarray
+    y_valid: np.ndarray
+
+
+class DataLoader:
+    """Training and validation sets; `normalized`: both with the training images' mean and deviation.
+
+    >>> loader = DataLoader(invented_images(20, 10, rng=0), batch_size=5)
+    >>> len(loader.get_training_data()), len(loader.get_validation_data())
+    (4, 1)
+    """
+
+    def __init__(self, images: Images, batch_size: int | None = None, rng: Random = None, normalized: bool = True) -> None:
+        self.x_train, self.x_valid = images.x_train, images.x_valid
+        if normalized:
+            self.x_train, self.x_valid = normalize(self.x_train), normalize(self.x_valid, like=self.x_train)
+        self.y_train, self.y_valid = images.y_train, images.y_valid
+        self.batch_size, self.rng = batch_size, rng
+
+    def get_training_data(self) -> DataSet:
+        return DataSet(self.x_train, self.y_train, self.batch_size, self.rng)
+
+    def get_validation_data(self) -> DataSet:
+        return DataSet(self.x_valid, self.y_valid)
+
+
+def load_data(folder: str | Path) -> Images:
+    """MNIST (or another set in its form) from the four `…-ubyte.gz` files in `folder`; grey values from 0 to 1."""
+
+    def read(name: str, header: int) -> np.ndarray:
+        return np.frombuffer(gzip.decompress((Path(folder) / name).read_bytes()), np.uint8, offset=header)
+
+    def images(name: str) -> np.ndarray:
+        return read(name, 16).reshape(-1, 784).astype(np.float32) / 255
+
+    def labels(name: str) -> np.ndarray:
+        return index_to_one_hot(read(name, 8), classes=10)
+
+    return Images(
+        images("train-images-idx3-ubyte.gz"),
+        labels("train-labels-idx1-ubyte.gz"),
+        images("t10k-images-idx3-ubyte.gz"),
+        labels("t10k-labels-idx1-ubyte.gz"),
+    )
+
+
+def invented_images(train: int, valid: int, rng: Random = None, noise: float = 0.3) -> Images:
+    """Ten random patterns with noise on them: what the experiments learn where no MNIST is at hand.
+
+    >>> [part.shape for part in invented_images(20, 10, rng=0)]
+    [(20, 784), (20, 10), (10, 784), (10, 10)]
+    """
+    rng = np.random.default_rng(rng)
+    patterns = rng.random((10, 784), dtype=np.float32) ** 4  # mostly dark, with the mean square of MNIST
+    labels = rng.integers(10, size=train + valid)
+    x = patterns[labels] + noise * rng.standard_normal((train + valid, 784), dtype=np.float32)
+    y = index_to_one_hot(labels, classes=10)
+    return Images(x[:train], y[:train], x[train:], y[train:])
+
+
+# --- Experiments ----------------------------------------------------------------------------------------------------------------------
+
+
+class Epoch(NamedTuple):
+    """One round of training: mean loss and accuracy on the data trained on, accuracy on the others."""
+
+    loss: float
+    accuracy: float
+    valid_accuracy: float
+
+
+def train_classifier(
+    data: DataLoader, loss: Loss, learning_rate: float = 0.1, epochs: int = 10, rng: Random = None, hidden: int = 50
+) -> list[Epoch]:
+    """Train 784 -> hidden -> 10; one row an epoch. Loss and accuracy are those of each batch before its step, weighted by its size."""
+    rng = np.random.default_rng(rng)
+    model = Model([Linear(784, hidden, rng), ReLU(), Linear(hidden, 10, rng)], loss)
+    training, rows = data.get_training_data(), []
+    x_valid, y_valid = data.x_valid, data.y_valid
+    for _ in range(epochs):
+        total_loss = total_right = 0.0
+        for x, t in training:
+            y = model(x)
+            total_loss += float(loss(y, t)) * len(x)
+            total_right += calculate_accuracy(y, t) * len(x)
+            model.backward()
+            model.update(learning_rate)
+        n = len(data.x_train)
+        rows.append(Epoch(total_loss / n, total_right / n, calculate_accuracy(model(x_valid), y_valid)))
+    return rows
+
+
+def compare_losses(
+    data: Images, learning_rate: float = 0.5, epochs: int = 50, batch_size: int = 100, seed: int = 0, normalized: bool = False
+) -> dict[str, list[Epoch]]:
+    """The same network, data and learning rate under MSE, MSES and CrossEntropy: {loss's name: its epochs}.
+
+    With grey values from 0 to 1 the order is Heinzer's: cross-entropy learns fastest, MSES slowest, and MSE, which knows nothing of
+    probabilities, works. With normalized ones a step of 0.5 is too long for MSE: it overshoots at once and ends last.
+    """
+    return {
+        type(loss).__name__: train_classifier(DataLoader(data, batch_size, seed, normalized), loss, learning_rate, epochs, seed)
+        for loss in (MSE(), MSES(), CrossEntropy())
+    }
+
+
+def overfit(data: Images, examples: int = 100, learning_rate: float = 0.25, epochs: int = 30, seed: int = 0) -> list[Epoch]:
+    """Learn `examples` images by heart, all in one batch of grey values from 0 to 1: the quickest sign that a network can learn at all.
+
+    Heinzer's learning rate of 0.01 works on a gradient summed over the 100 images. On the mean it is 1: there three seeds of eight fail.
+    """
+    few = Images(data.x_train[:examples], data.y_train[:examples], data.x_valid, data.y_valid)
+    return train_classifier(DataLoader(few, normalized=False), CrossEntropy(), learning_rate, epochs, seed)
+
+
+class Shrinkage(NamedTuple):
+    """Norms of the gradients by y that MSES and cross-entropy send back for the same outputs; MSES scaled up to a sum over classes."""
+
+    scale: float
+    mses: float
+    cross_entropy: float
+
+
+def gradient_shrinkage(scales: Sequence[float] = (0.0, 1.0, 3.0, 10.0, 30.0), n: int = 1000, seed: int = 0) -> list[Shrinkage]:
+    """How much of the gradient softmax lets through as outputs grow: MSES fades even where the answer is wrong, cross-entropy does not."""
+    rng = np.random.default_rng(seed)
+    y, t = rng.standard_normal((n, 10)), index_to_one_hot(rng.integers(10, size=n), 10)
+    rows, mses, cross_entropy = [], MSES(), CrossEntropy()
+    for scale in scales:
+        mses(scale * y, t), cross_entropy(scale * y, t)
+        rows.append(Shrinkage(scale, float(np.linalg.norm(10 * mses.gradient())), float(np.linalg.norm(cross_entropy.gradient()))))
+    return rows
+
+
+class Way(NamedTuple):
+    """One way to the weight gradient: seconds, the most bytes held at once beyond the inputs, the distance from x.T @ g."""
+
+    name: str
+    seconds: float
+    peak_bytes: int
+    error: float
+
+
+def weight_gradient_ways(n: int = 100, inputs: int = 784, outputs: int = 50, seed: int = 0, dtype: Any = np.float64) -> list[Way]:
+    """Σ_i x_i g_iᵀ by outer products (n·inputs·outputs numbers), by einsum, by x.T @ g (no more than the result).
+
+    For 50,000 images, 784 inputs, 50 outputs in float64 the outer products are 15.68 GB.
+    """
+    rng = np.random.default_rng(seed)
+    x, g = rng.standard_normal((n, inputs)).astype(dtype), rng.standard_normal((n, outputs)).astype(dtype)
+    true, rows = x.T @ g, []
+    for name, way in {
+        "outer products": lambda: (x[:, :, None] * g[:, None, :]).sum(axis=0),
+        "einsum": lambda: np.einsum("ni,no->io", x, g),
+        "x.T @ g": lambda: x.T @ g,
+    }.items():
+        tracemalloc.start()
+        error = float(np.abs(way() - true).max())
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        start = time.perf_counter()
+        way()
+        rows.append(Way(name, time.perf_counter() - start, peak, error))
+    return rows
+
+
+class TwoNumbers(NamedTuple):
+    """What a rung computes and what is true."""
+
+    found: float
+    true: float
+
+
+def layer_used_twice(seed: int = 0) -> TwoNumbers:
+    """The limit: one Linear standing in a model twice. Norm of its weight's gradient as this rung finds it, and as it is.
+
+    With `guarded` left on, `backward` raises instead. The true number comes from two layers that share the weight: each keeps its own call.
+    """
+    rng = np.random.default_rng(seed)
+    x, t = rng.standard_normal((5, 4)), rng.standard_normal((5, 4))
+    norms = []
+    for twice_the_same in (True, False):
+        first = Linear(4, 4, seed, dtype=np.float64)
+        second = first if twice_the_same else Linear(4, 4, dtype=np.float64)
+        second.weight, second.bias = first.weight, first.bias
+        first.guarded = second.guarded = False
+        model = Model([first, ReLU(), second])
+        model.loss(model(x), t)
+        model.backward()
+        norms.append(float(np.linalg.norm(np.asarray(first.weight.g))))
+    return TwoNumbers(*norms)
+
+
+class Slip(NamedTuple):
+    """Something printed in a source: where, what it gives, what is true."""
+
+    where: str
+    printed: Any
+    true: Any
+
+
+def slips(seed: int = 0) -> list[Slip]:
+    """What the three documents print, run beside what is true."""
+    rng = np.random.default_rng(seed)
+    y, g = rng.standard_normal((6, 3)), rng.standard_normal((6, 3))
+    t = index_to_one_hot(rng.integers(3, size=6), 3)
+    log_s, cross_entropy, squared = log_softmax(y), CrossEntropy(), MSE()
+    soft = np.array([[0.9, 0.05, 0.05]])
+    cross_entropy(y, t), squared(y, t)
+    relu_output, handed_in = relu(y), g.copy()
+    handed_in[relu_output == 0] = 0  # the printed backward, on the gradient of whoever called it
+    return [
+        Slip("bias gradient of the first document: y.g, shape", g.shape, g.sum(0).shape),
+        Slip(
+            "MSE gradient divided by the examples alone, over the true one", float((2 * (y - t) / len(y) / squared.gradient()).mean()), 1.0
+        ),
+        Slip("Heinzer's cross-entropy: the mean of one sum", float(np.mean(-np.sum(log_s[t > 0]))), float(cross_entropy(y, t))),
+        Slip("its gradient, over the true one", float(((softmax(y) - t) / cross_entropy.gradient()).mean()), 1.0),
+        Slip("its value for the soft target .9 .05 .05", float(-log_s[:1][soft > 0].sum()), float(-(soft * log_s[:1]).sum())),
+        Slip("ReLU.backward: entries of the caller's gradient changed", int((handed_in != g).sum()), 0),
+        Slip("index_to_one_hot of [1, 2]: columns from max - min + 1", 2 + 1 - 1, index_to_one_hot([1, 2]).shape[1]),
+        Slip("len of 250 examples in batches of 100, rounded down", 250 // 100, len(DataSet(np.zeros(250), np.zeros(250), 100))),
+    ]
