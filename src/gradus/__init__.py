@@ -4,6 +4,7 @@ This file is the table of contents. PyTorch's functions come from one table (:mo
 """
 
 import importlib
+import sys
 import warnings
 from math import e, inf, nan, pi
 from typing import Any
@@ -56,7 +57,8 @@ def __getattr__(name: str) -> Any:
         return module if _LATER[name].endswith("." + name) else getattr(module, name)
     if name in ops.REGISTRY:
         return ops.REGISTRY[name].function
-    raise AttributeError(f"gradus has no {name!r}; its functions bear PyTorch's names, see gradus.torch_names")
+    message = f"gradus has no {name!r}; its functions bear PyTorch's names, see gradus.torch_names"
+    raise AttributeError(message, name=name, obj=sys.modules[__name__])  # Python adds "Did you mean …?"
 
 
 __all__ = [

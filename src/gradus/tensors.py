@@ -150,7 +150,7 @@ class Tensor(Operators):
             # Ops that were registered after import are methods too.
             record = REGISTRY.get(name)
             if record is None or record.function is None:
-                raise AttributeError(f"Tensor has no attribute {name!r}")
+                raise AttributeError(f"Tensor has no attribute {name!r}", name=name, obj=self)  # Python adds "Did you mean …?"
             return (
                 record.function.__get__(self)
                 if hasattr(record.function, "__get__")

@@ -575,6 +575,8 @@ def test_a_question_about_numbers(name: str) -> None:
     f, match = ASKING[name]
     error = refused(lambda x: f(x), ramp(3), match=match)
     assert error.code == "E42"
+    assert error.fix
+    assert ("return it" in error.fix) == ("needs numbers" in match)
 
 
 def test_the_numbers_of_a_tensor_from_outside_are_not_there_either() -> None:

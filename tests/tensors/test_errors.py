@@ -58,6 +58,8 @@ CASES: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
     ("E03", ShapeError, r"tensor a \(3\)", lambda: gradus.where(gradus.ones(2, 3) > 0, gradus.ones(2, 3), gradus.ones(2))),
     ("E03", ShapeError, r"cannot be multiplied \(2x3 and 2x3\)[\s\S]*fix: .*a @ b.mT", lambda: gradus.ones(2, 3) @ gradus.ones(2, 3)),
     ("E03", ShapeError, r"at least 1D", lambda: gradus.ones(3) @ gradus.tensor(1.0)),
+    ("E03", ShapeError, r"invalid for input of size 12[\s\S]*fix: .*x\.reshape\(-1\)$", lambda: gradus.ones(3, 4).reshape(5)),
+    ("E03", ShapeError, r"invalid for input of size 12[\s\S]*fix: .*x\.reshape\(2, -1\)$", lambda: gradus.ones(3, 4).reshape(2, 5)),
     ("E03", ShapeError, r"invalid for input of size 6[\s\S]*6 elements[\s\S]*fix:", lambda: gradus.ones(2, 3).reshape(4, 2)),
     ("E03", ShapeError, r"shape '\[4, -1\]'", lambda: gradus.ones(2, 3).view(4, -1)),
     ("E03", ShapeError, r"must match except in dimension 0", lambda: gradus.cat([gradus.ones(2, 3), gradus.ones(2, 4)])),
@@ -194,3 +196,11 @@ def test_kinds_of_arrays_that_compute_in_ways_of_their_own_become_plain():
 def test_joining_nothing_is_told(join):
     with pytest.raises(ShapeError, match="at least one"):
         join([])
+
+
+@pytest.mark.parametrize("owner, word, meant", [(gradus.ones(1), "sofmax", "softmax"), (gradus, "argmaxx", "argmax")])
+def test_a_misspelt_name_is_known_to_python_which_names_the_right_one(owner: Any, word: str, meant: str) -> None:
+    with pytest.raises(AttributeError) as raised:
+        getattr(owner, word)
+    assert (raised.value.name, raised.value.obj) == (word, owner)
+    assert meant in dir(owner)

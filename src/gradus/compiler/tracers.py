@@ -216,13 +216,20 @@ def _no_value(asked: str, tracer: Tracer) -> TraceError:
     if tracer.trace.in_another_thread:
         return elsewhere()
     branch = asked == "bool()"
-    what = "a compiled function cannot branch on the values of a tensor"
+    if branch:
+        what = "a compiled function cannot branch on the values of a tensor"
+        why = "the function is traced once and replayed with other numbers: a branch taken now would be taken for ever"
+        fix = "gradus.where(condition, a, b), or keep this line outside the compiled function"
+    else:
+        what = f"{asked} needs numbers, and a compiled function has none yet"
+        why = "the function is traced once, on arrays that have a shape and no numbers, and replayed with any"
+        fix = "compute with the tensor itself; or return it, and take its numbers outside the compiled function"
     return TraceError(
-        what if branch else f"{asked} needs numbers, and a compiled function has none yet",
+        what,
         got=f"{asked} of a {tracer.node.typed()} inside gradus.compile",
         wanted="ops on tensors, whose result does not decide what Python does next",
-        why="the function is traced once and replayed with other numbers: a branch taken now would be taken for ever" if branch else "",
-        fix="gradus.where(condition, a, b), or keep this line outside the compiled function",
+        why=why,
+        fix=fix,
         code="E42",
     )
 

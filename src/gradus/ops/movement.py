@@ -30,7 +30,7 @@ def complete_shape(shape: Sequence[int], old: tuple[int, ...]) -> tuple[int, ...
         return tuple([size // known if n == -1 else n for n in shape])
     if -1 in shape or known != size or any(n < 0 for n in shape):
         legal = (
-            f"x.reshape({', '.join(str(n) for n in shape[:-1])}, -1)"
+            f"x.reshape({', '.join(str(n) for n in (*shape[:-1], -1))})"
             if shape and size % max(math.prod(shape[:-1]), 1) == 0
             else "x.reshape(-1)"
         )
