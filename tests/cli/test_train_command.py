@@ -125,8 +125,8 @@ def test_compiled_or_not_it_is_said_and_written_down(capsys: pytest.CaptureFixtu
     pytest.importorskip("numba")
     curves = []
     for words, line, written in (
-        ([], "compiled (Numba kernels)", True),
-        (["--compile"], "compiled (Numba kernels)", True),
+        ([], "compiled (Numba kernels: the first epoch makes them, and they are kept)", True),
+        (["--compile"], "compiled (Numba kernels: the first epoch makes them, and they are kept)", True),
         (["--no-compile"], "running eagerly (--compile is faster)", False),
     ):
         assert call("train", "--epochs", "3", "--out", "run", "--overwrite", *words) == 0
@@ -141,7 +141,7 @@ def test_without_numba_it_runs_eagerly_and_says_what_would_be_faster(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tiers, "installed", lambda package: package not in tiers.NEEDED)
-    monkeypatch.setattr(tiers.Notice, "given", True)
+    monkeypatch.setattr(tiers.Notice, "given", False)
     install = 'pip install "gradus-dl[fast]"'
     assert call("train", "--epochs", "1", "--out", "a") == 0
     assert f"running eagerly: {install} makes it about 3 times faster" in capsys.readouterr().out.splitlines()
@@ -313,6 +313,17 @@ def test_a_data_set_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert call("train", "mnist", "--out", "run") == 2
     assert capsys.readouterr().err == "gradus: MNIST is not here; wanted four files in a folder\n"
     assert not Path("run").exists()
+
+
+def test_a_long_complaint_is_broken_into_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def mnist() -> None:
+        raise DataError("MNIST is not here", got="; ".join(["a file is missing"] * 30), fix="fetch it")
+
+    monkeypatch.setitem(training_module.DATASETS, "mnist", mnist)
+    assert call("train", "mnist", "--out", "run") == 2
+    first, got, fix = capsys.readouterr().err.splitlines()
+    assert (first, fix) == ("gradus: MNIST is not here", "  fix:    fetch it")
+    assert got.startswith("  got:    a file is missing; ")
 
 
 # The rest of the program.

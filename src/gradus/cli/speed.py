@@ -11,6 +11,7 @@ import numpy as np
 
 import gradus
 from gradus import blas, nn, optim
+from gradus.compiler.tiers import kernels_installed
 
 BATCH, SIZES = 64, (784, 50, 10)
 WARM_UP = 3  # calls until a compiled step is compiled
@@ -67,7 +68,8 @@ def race(steps: dict[str, Callable[[Any, Any], Any]], rounds: int) -> dict[str, 
 
 def print_speed(rounds: int) -> None:
     """Print what a step costs, eager and compiled, and where the comparison with other libraries is."""
-    steps = {"eager": make_step(), "compiled": gradus.compile(make_step())}
+    tier = None if kernels_installed() else "numpy"
+    steps = {"eager": make_step(), "compiled": gradus.compile(make_step(), tier=tier)}
     library = blas.library()
     print(f"One training step: MLP {'-'.join(map(str, SIZES))}, batch {BATCH}, SGD; {blas.get_num_threads()} thread(s), {rounds} turns")
     print(f"Matrix products of compiled steps: {library.name} {library.core}".rstrip())
@@ -77,4 +79,6 @@ def print_speed(rounds: int) -> None:
         least, middle = min(timing.turns), statistics.median(timing.turns)
         more = "" if name == "eager" else f"   {eager / least:.1f} times as fast; compiling took {timing.first:.2f} s"
         print(f"{name:<10}{least * 1e6:>8.1f} µs at best{middle * 1e6:>9.1f} µs median{more}")
+    if tier:
+        print('Compiled for NumPy alone: pip install "gradus-dl[fast]" makes kernels, which are faster')
     print("Beside PyTorch, JAX and HIPS/autograd, ten workloads: `make bench` in the source tree")

@@ -13,7 +13,7 @@ import numpy as np
 import gradus
 from gradus import data
 from gradus.cli.run_folder import open_folder, write_config
-from gradus.compiler.tiers import kernels_installed
+from gradus.compiler.tiers import Notice, kernels_installed
 from gradus.data import Normalizer
 from gradus.errors import MissingExtraError, NonFiniteError, UsageError
 from gradus.nn import CrossEntropyLoss
@@ -171,6 +171,7 @@ def announce(options: Options, learner: Learner, train_images: int, test_images:
     print(f"{options.dataset}: {train_images:,} training and {test_images:,} test images")
     print(f"{options.model}: {weights:,} weights, seed {options.seed}")
     print(way_of_running(options.compile, kernels_installed()))
+    Notice.given = True  # by that line
     if options.label_smoothing:
         lowest = lowest_loss(options.label_smoothing, len(NAMES[options.dataset]))
         print(f"label smoothing {options.label_smoothing:g}: the loss of perfect answers is {lowest:.2f}, not 0")
@@ -180,10 +181,11 @@ def way_of_running(compiled: bool, kernels: bool) -> str:
     """Whether batches are compiled, and what would be faster.
 
     >>> way_of_running(True, kernels=True)
-    'compiled (Numba kernels)'
+    'compiled (Numba kernels: the first epoch makes them, and they are kept)'
     """
     if compiled:
-        return "compiled (Numba kernels)" if kernels else f"compiled (NumPy alone: {INSTALL} makes kernels)"
+        made = "compiled (Numba kernels: the first epoch makes them, and they are kept)"
+        return made if kernels else f"compiled (NumPy alone: {INSTALL} makes kernels)"
     return "running eagerly (--compile is faster)" if kernels else f"running eagerly: {INSTALL} makes it about 3 times faster"
 
 
