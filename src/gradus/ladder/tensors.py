@@ -1,0 +1,421 @@
+"""Rung 3: tensors: flat memory, a shape and strides; element-wise arithmetic and broadcasting.
+
+The rung below used arrays as they came. This one builds them: a tensor is a view of flat memory, so that a transpose, a slice, a new axis
+or a row repeated a thousand times costs no memory at all; and broadcasting, which took a loop out of the matrix product, is a stride of 0.
+Only the innermost loops over numbers are left to NumPy, on operands of one shape. The broadcasting is ours: the function that explains it
+is the one that decides.
+
+Source: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and PyTorch* (Jeremy Howard and Sylvain
+Gugger, 2020): element-wise arithmetic, broadcasting, its rules, and the questionnaire. What is worth knowing beside it:
+
+- Its 9.666666984558105 is a float32 number. Here Python's floats become float32 as in PyTorch; NumPy makes them float64 and gives
+  9.666666666666666.
+- Strides count elements, as in PyTorch. NumPy's count bytes.
+- It calls a scalar "a 1×1 tensor". It has no axis at all: (1, 1) added to (3,) gives (1, 3), a scalar leaves the shape alone.
+- It lets `...` mean "all preceding dimensions". It means those that no other index takes, wherever they are: `x[0, ..., 1]`.
+- `std` divides by n-1 here, as in PyTorch; NumPy's and that of many texts divides by n.
+- Broadcasting never asks. `loss_trap` shows the most frequent mistake that it hides, predictions (N, 1) less targets (N,).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# --- which shapes fit, and why ------------------------------------------------------------------------------------------------------------
+
+
+class AxisRow(NamedTuple):
+    """One axis of the result: the lengths of both operands there (None where one has no such axis), the result's, and the reason."""
+
+    axis: int
+    a: int | None
+    b: int | None
+    result: int | None
+    why: str
+
+
+class Explanation(NamedTuple):
+    """How two shapes meet: a row for each axis, the shape of the result, or the error."""
+
+    rows: list[AxisRow]
+    shape: tuple[int, ...] | None
+    error: str
+
+
+def explain_broadcasting(a: tuple[int, ...], b: tuple[int, ...]) -> Explanation:
+    """Aligns two shapes at their ends. An axis fits if the lengths are equal, or one is 1, or one operand has no such axis.
+
+    Example:
+        >>> for row in explain_broadcasting((2, 3), (2, 1, 3)).rows:
+        ...     print(row.axis, row.a, row.b, row.result, row.why)
+        0 None 2 2 a has no axis here: it counts as 1, repeated 2 times
+        1 2 1 2 b is 1, repeated 2 times
+        2 3 3 3 equal
+        >>> explain_broadcasting((3, 3), (2, 3)).error
+        'The size of tensor a (3) must match the size of tensor b (2) at non-singleton dimension 0'
+    """
+    rank = max(len(a), len(b))
+    rows, error = [], ""
+    for axis, (m, n) in enumerate(zip((None,) * (rank - len(a)) + tuple(a), (None,) * (rank - len(b)) + tuple(b))):
+        length: int | None
+        if m is None or n is None:
+            name, length = ("a", n) if m is None else ("b", m)
+            why = f"{name} has no axis here: it counts as 1, repeated {length} times"
+        elif m == n:
+            length, why = m, "equal"
+        elif m == 1 or n == 1:
+            name, length = ("a", n) if m == 1 else ("b", m)
+            why = f"{name} is 1, repeated {length} times"
+        else:
+            length, why = None, f"{m} is not {n}, and neither is 1"
+            # The last axis that does not fit is told, since shapes are compared from the end.
+            error = f"The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton dimension {axis}"
+        rows.append(AxisRow(axis, m, n, length, why))
+    return Explanation(rows, None if error else tuple(row.result for row in rows if row.result is not None), error)
+
+
+def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the result; a RuntimeError in PyTorch's words if there is none."""
+    explanation = explain_broadcasting(a, b)
+    if explanation.shape is None:
+        raise RuntimeError(explanation.error)
+    return explanation.shape
+
+
+def alignment(a: tuple[int, ...], b: tuple[int, ...], names: tuple[str, str] = ("a", "b")) -> list[str]:
+    """Both shapes and the result, one under the other; (1) is an axis that is not there, ? one that cannot be.
+
+    Example:
+        >>> for line in alignment((256, 256, 3), (256, 256), ("Image", "Scale")):
+        ...     print(line)
+        Image  (3d tensor): 256 x 256 x   3
+        Scale  (2d tensor): (1) x 256 x 256
+        Result (error)    : 256 x 256 x   ?
+    """
+    rows, shape, _ = explain_broadcasting(a, b)
+    heads = ["(error)" if s is None else f"({len(s)}d tensor)" for s in (a, b, shape)]
+    columns = [
+        ("(1)" if row.a is None else row.a, "(1)" if row.b is None else row.b, "?" if row.result is None else row.result) for row in rows
+    ]
+    widths = [max(len(str(cell)) for cell in column) for column in columns]
+    name_width, head_width = max(map(len, (*names, "Result"))), max(map(len, heads))
+    return [
+        f"{name:{name_width}} {head:{head_width}}: {' x '.join(f'{column[line]!s:>{w}}' for column, w in zip(columns, widths))}".rstrip()
+        for line, (name, head) in enumerate(zip((*names, "Result"), heads))
+    ]
+
+
+# --- a tensor is a view of flat memory ----------------------------------------------------------------------------------------------------
+
+
+class Tensor:
+    """Element [i, j, …] is at `memory[offset + i * strides[0] + j * strides[1] + …]`. Read-only: many elements may be one number.
+
+    Example:
+        >>> c = tensor([10.0, 20, 30])
+        >>> t = c.expand(3, 3)
+        >>> t.stride(), t.shape, t.storage().tolist()
+        ((0, 1), (3, 3), [10.0, 20.0, 30.0])
+        >>> c[:, None].expand_as(t).stride()
+        (1, 0)
+    """
+
+    __array_ufunc__ = None  # `np.float32(2) * t` asks `t.__rmul__`
+    __hash__ = object.__hash__  # `==` is element by element
+
+    def __init__(self, memory: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> None:
+        self.memory, self.shape, self.strides, self.offset = memory, shape, strides, offset
+
+    # what it holds
+
+    def stride(self) -> tuple[int, ...]:
+        """How many places of the memory lie between neighbours, by axis."""
+        return self.strides
+
+    def storage(self) -> np.ndarray:
+        """The memory itself, flat, however many elements the shape makes of it."""
+        return self.memory
+
+    def numpy(self) -> np.ndarray:
+        """The same memory as an array (which counts strides in bytes)."""
+        steps = tuple(step * self.memory.itemsize for step in self.strides)
+        return np.lib.stride_tricks.as_strided(self.memory[self.offset :], self.shape, steps, writeable=False)
+
+    def tolist(self) -> Any:
+        """Nested lists, or a number for rank 0."""
+        return self.numpy().tolist()
+
+    def item(self) -> Any:
+        """The only element as a Python number or bool."""
+        if math.prod(self.shape) != 1:
+            raise RuntimeError(f"a Tensor with {math.prod(self.shape)} elements cannot be converted to Scalar")
+        return self.numpy().item()
+
+    def __bool__(self) -> bool:
+        if math.prod(self.shape) > 1:
+            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+        return bool(self.item())
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.numpy(), separator=", ", precision=4, floatmode="maxprec_equal", prefix="tensor(")
+        return f"tensor({text})"
+
+    # other views of the same memory
+
+    def view(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int | None = None) -> Tensor:
+        """Another shape and other strides over this memory."""
+        return Tensor(self.memory, shape, strides, self.offset if offset is None else offset)
+
+    def t(self) -> Tensor:
+        """The transpose of a matrix: both axes change places."""
+        if len(self.shape) > 2:
+            raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {len(self.shape)}D")
+        return self.view(self.shape[::-1], self.strides[::-1])
+
+    def unsqueeze(self, axis: int) -> Tensor:
+        """A new axis of length 1 there; the same as indexing with None."""
+        return self[(slice(None),) * position(axis, len(self.shape) + 1) + (None,)]
+
+    def squeeze(self, axis: int | None = None) -> Tensor:
+        """Without the given axis if its length is 1; without all of length 1 if none is given, also the batch's when it holds one."""
+        axes = range(len(self.shape)) if axis is None else [position(axis, len(self.shape))]
+        kept = [k for k, n in enumerate(self.shape) if n != 1 or k not in axes]
+        return self.view(tuple(self.shape[k] for k in kept), tuple(self.strides[k] for k in kept))
+
+    def expand(self, *shape: int) -> Tensor:
+        """Axes of length 1, and new ones in front, repeated by a stride of 0."""
+        new = len(shape) - len(self.shape)
+        if new < 0:
+            raise RuntimeError(f"{len(shape)} sizes for a tensor of {len(self.shape)} dimensions: expand adds axes, it removes none")
+        strides = [0] * new
+        for axis, (wanted, n, step) in enumerate(zip(shape[new:], self.shape, self.strides), new):
+            if n not in (1, wanted):
+                text = f"The expanded size of the tensor ({wanted}) must match the existing size ({n}) at non-singleton dimension {axis}.  "
+                raise RuntimeError(text + f"Target sizes: {list(shape)}.  Tensor sizes: {list(self.shape)}")
+            strides.append(step if n == wanted else 0)
+        return self.view(shape, tuple(strides))
+
+    def expand_as(self, other: Tensor) -> Tensor:
+        """`expand` to the other's shape."""
+        return self.expand(*other.shape)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        """An integer takes one element of an axis, a slice several, None makes an axis, ... stands for the axes that are left."""
+        index = index if isinstance(index, tuple) else (index,)
+        dots = sum(i is ... for i in index)
+        if dots > 1:
+            raise IndexError("an index holds ... at most once")
+        index += () if dots else (...,)
+        taken = sum(i is not None and i is not ... for i in index)
+        if taken > len(self.shape):
+            raise IndexError(f"too many indices for tensor of dimension {len(self.shape)}")
+        shape: list[int] = []
+        strides: list[int] = []
+        offset, axis = self.offset, 0
+        for i in index:
+            if i is None:
+                shape.append(1)
+                strides.append(self.shape[axis] * self.strides[axis] if axis < len(self.shape) else 1)  # any: it is never gone
+                continue
+            if i is ...:
+                left = len(self.shape) - taken
+                shape += self.shape[axis : axis + left]
+                strides += self.strides[axis : axis + left]
+                axis += left
+                continue
+            n, step = self.shape[axis], self.strides[axis]
+            if isinstance(i, slice):
+                start, stop, each = i.indices(n)
+                shape.append(len(range(start, stop, each)))
+                strides.append(step * each)
+                offset += start * step if shape[-1] else 0
+            elif -n <= i < n:
+                offset += (i + n if i < 0 else i) * step
+            else:
+                raise IndexError(f"index {i} is out of bounds for dimension {axis} with size {n}")
+            axis += 1
+        return self.view(tuple(shape), tuple(strides), offset)
+
+    # element by element
+
+    def __add__(self, other: Any) -> Tensor:
+        return elementwise(np.add, self, other)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return elementwise(np.subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return elementwise(np.subtract, other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return elementwise(np.multiply, self, other)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return elementwise(np.true_divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return elementwise(np.true_divide, other, self)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return elementwise(np.less, self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return elementwise(np.greater, self, other)
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return elementwise(np.equal, self, other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    # many elements become one: a tensor of rank 0, or one axis less
+
+    def sum(self, axis: int | None = None) -> Tensor:
+        """The sum of all elements, or along one axis."""
+        return tensor(self.numpy().sum(axis))
+
+    def mean(self, axis: int | None = None) -> Tensor:
+        """The sum over the count."""
+        return self.sum(axis) / (math.prod(self.shape) if axis is None else self.shape[axis])
+
+    def all(self) -> Tensor:
+        """Whether every element is true."""
+        return tensor(self.numpy().all())
+
+    def std(self, unbiased: bool = True) -> Tensor:
+        """The root of the mean squared distance from the mean, over n-1 (unbiased) or n."""
+        distance = self - self.mean()
+        n = math.prod(self.shape)
+        return tensor(np.sqrt(((distance * distance).sum() / (n - 1 if unbiased else n)).numpy()))
+
+    def __matmul__(self, other: Tensor) -> Tensor:
+        """(n, m) @ (m, l) with no loop: (n, m, 1) * (1, m, l) summed over m, at the price of n·m·l numbers in memory."""
+        if self.shape[1] != other.shape[0]:
+            raise RuntimeError(f"Inner dimensions must match: {self.shape[1]} not equal to {other.shape[0]}")
+        return (self[:, :, None] * other[None]).sum(1)
+
+
+def position(axis: int, rank: int) -> int:
+    """The axis counted from the front."""
+    if not -rank <= axis < rank:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {axis})")
+    return axis % rank
+
+
+def tensor(data: Any) -> Tensor:
+    """A tensor with memory of its own. Python's floats become float32, integers int64; arrays keep their type.
+
+    Example:
+        >>> tensor([[1, 2.5], [3, 4]])
+        tensor([[1.0, 2.5],
+                [3.0, 4.0]])
+    """
+    array = np.array(data)
+    if array.dtype == np.float64 and not isinstance(data, (np.ndarray, np.generic)):
+        array = array.astype(np.float32)
+    strides = tuple(math.prod(array.shape[axis + 1 :]) for axis in range(array.ndim))
+    return Tensor(array.reshape(-1), array.shape, strides)
+
+
+def operand(x: Any, other: Any) -> Tensor:
+    """x as a tensor. A Python number takes the type of the tensor it meets, unless that would lose its fraction."""
+    if isinstance(x, Tensor) or not (isinstance(x, (int, float)) and isinstance(other, Tensor)):
+        return x if isinstance(x, Tensor) else tensor(x)
+    kind = other.memory.dtype.kind
+    fits = kind == "f" or (kind == "i" and not isinstance(x, float)) or isinstance(x, bool)
+    return tensor(np.array(x, other.memory.dtype if fits else np.float32 if isinstance(x, float) else np.int64))
+
+
+def elementwise(operation: np.ufunc, a: Any, b: Any) -> Tensor:
+    """Expands both operands to one shape (by strides of 0, nothing is copied) and applies the operation to each pair.
+
+    Example:
+        >>> elementwise(np.maximum, tensor([1, 5]), tensor([[3], [4]]))
+        tensor([[3, 5],
+                [4, 5]])
+    """
+    a, b = operand(a, b), operand(b, a)
+    shape = broadcast_shape(a.shape, b.shape)
+    types = [x.memory.dtype for x in (a, b)]
+    floats = [kind for kind in types if kind.kind == "f"] or ([np.dtype(np.float32)] if operation is np.true_divide else [])
+    common = np.result_type(*(floats or types))  # of int64 and float32 NumPy would make float64
+    left, right = (x.expand(*shape).numpy().astype(common, copy=False) for x in (a, b))
+    with np.errstate(all="ignore"):  # 1 / 0 is inf, 0 / 0 nan, in silence
+        return tensor(operation(left, right))
+
+
+# --- what broadcasting is good for, and what it hides -------------------------------------------------------------------------------------
+
+
+def normalize(images: Any, mean: Any, std: Any) -> Any:
+    """(N, C, H, W) less a mean and over a standard deviation for each of the C channels: vectors (C,) become (1, C, 1, 1).
+
+    Works on whatever can be indexed with None.
+
+    Example:
+        >>> images = tensor(np.ones((2, 3, 4, 4), np.float32))
+        >>> normalize(images, tensor([1.0, 0.0, -1.0]), tensor([1.0, 1.0, 4.0]))[0, :, 0, 0]
+        tensor([0.0, 1.0, 0.5])
+    """
+    return (images - mean[None, :, None, None]) / std[None, :, None, None]
+
+
+class LossTrap(NamedTuple):
+    """The shape of predictions less targets, the mean of its squares, and the loss that was meant."""
+
+    shape: tuple[int, ...]
+    value: float
+    meant: float
+
+
+def loss_trap(n: int = 50, seed: int = 0) -> LossTrap:
+    """Perfect predictions (n, 1) and targets (n,): the difference is (n, n), and the loss twice the variance of the targets, not 0.
+
+    Example:
+        >>> loss_trap().shape, loss_trap().meant
+        ((50, 50), 0.0)
+    """
+    targets = tensor(np.random.default_rng(seed).standard_normal(n).astype(np.float32))
+    predictions = targets.unsqueeze(1)
+    wrong, right = predictions - targets, predictions.squeeze(1) - targets
+    return LossTrap(wrong.shape, (wrong * wrong).mean().item(), (right * right).mean().item())
+
+
+class Answer(NamedTuple):
+    """A question's number in the chapter, code that answers it, and what the code gives."""
+
+    question: int
+    code: str
+    result: str
+
+
+QUESTIONNAIRE = (
+    (6, "m.t().stride()"),
+    (11, "(a > b).all()"),
+    (12, "(a + b).mean().item()"),
+    (13, "tensor([1, 2]) + tensor([1])"),
+    (14, "tensor([1, 2]) + tensor([1, 2, 3])"),
+    (17, "(m + c == m + c.expand_as(m)).all()"),
+    (18, "m + c.unsqueeze(1)"),
+    (19, "c[None, :].shape, c[:, None].shape, c[None].shape, c[..., None].shape"),
+    (20, "c.expand_as(m).storage()"),
+    (21, "(m + c)[1]"),
+    (22, "c.expand(1000, 3).storage().nbytes, (c.expand(1000, 3) + 0).storage().nbytes"),
+    (32, "tensor([[1.0]]).squeeze().shape, tensor([[1.0]]).squeeze(1).shape"),
+)
+
+
+def questionnaire() -> list[Answer]:
+    """The chapter's questions that a line of code answers, with a = [10, 6, -4], b = [2, 8, 7], c = [10, 20, 30], m = 1 to 9 in rows."""
+    names = {"tensor": tensor, "a": tensor([10.0, 6, -4]), "b": tensor([2.0, 8, 7]), "c": tensor([10.0, 20, 30])}
+    names["m"] = tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])
+    answers = []
+    for number, code in QUESTIONNAIRE:
+        try:
+            result = repr(eval(code, dict(names)))
+        except RuntimeError as error:
+            result = f"RuntimeError: {error}"
+        answers.append(Answer(number, code, result))
+    return answers
