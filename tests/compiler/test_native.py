@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gradus.compiler import native
+from gradus.kernels import compilation
 
 SCRIPT = """
 import json, sys
@@ -120,3 +122,12 @@ def test_a_folder_that_cannot_be_written_costs_only_the_warm_start(tmp_path: Pat
 def test_a_kernel_is_named_by_its_text() -> None:
     one, other = native.LIBRARY.name_of("def NAME(address):\n    return 0\n"), native.LIBRARY.name_of("def NAME(address):\n    return 1\n")
     assert one != other and one == native.Library().name_of("def NAME(address):\n    return 0\n")
+
+
+def test_a_numba_without_the_inner_parts_compiles_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compilation, "JOINS", False)
+    monkeypatch.setenv("GRADUS_CACHE", str(tmp_path))
+    monkeypatch.setattr(native, "LIBRARY", native.Library())
+    x, y = np.arange(16, dtype=np.float32), np.empty(4, np.float32)
+    native.function_of("pool.sum_of_four_float32", (x.ctypes.data, y.ctypes.data, 1, 4, 4))()
+    assert y.tolist() == [0 + 1 + 4 + 5, 2 + 3 + 6 + 7, 8 + 9 + 12 + 13, 10 + 11 + 14 + 15]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+from llvmlite import binding
 from numba.core import codegen
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher, cpu_target
@@ -81,20 +82,38 @@ def _parts() -> _Parts:
     return _Parts("gradus")
 
 
+#: Whether this Numba has the inner parts that are used here. Another one compiles as it does for everybody, in two to three times the time.
+PARTS = ("_optimize_functions", "_optimize_final_module", "_finalize_specific", "_ensure_finalized")
+JOINS = hasattr(cpu_target.target_context, "_internal_codegen") and all(hasattr(codegen.CPUCodeLibrary, name) for name in PARTS)
+
+
 def module_of(function: Callable[[int], int]) -> tuple[str, Any]:
     """Name and optimised LLVM module of a Python function of one address."""
-    context = cpu_target.target_context
     with global_compiler_lock:  # Numba compiles nothing else meanwhile
-        context.refresh()  # what is loaded at the first use is for Numba's own way
-        numbas, context._internal_codegen = context._internal_codegen, _parts()
         collecting = gc.isenabled()
         gc.disable()  # a fifth of the time would be spent on looking for garbage among what Numba makes
         try:
-            dispatcher = compiled(function)
-            dispatcher.compile((numba.int64,))
-            (result,) = dispatcher.overloads.values()
-            return result.fndesc.llvm_func_name, result.library.whole()
+            name, library = _joined(function) if JOINS else _compiled(function)
+            return name, library.whole() if JOINS else binding.parse_assembly(library.get_llvm_str())
         finally:
-            context._internal_codegen = numbas
             if collecting:
                 gc.enable()
+
+
+def _compiled(function: Callable[[int], int]) -> tuple[str, Any]:
+    """Name and library of a function."""
+    dispatcher = compiled(function)
+    dispatcher.compile((numba.int64,))
+    (result,) = dispatcher.overloads.values()
+    return result.fndesc.llvm_func_name, result.library
+
+
+def _joined(function: Callable[[int], int]) -> tuple[str, Any]:
+    """The same, with all that it calls still in LLVM's language."""
+    context = cpu_target.target_context
+    context.refresh()  # what is loaded at the first use is for Numba's own way
+    numbas, context._internal_codegen = context._internal_codegen, _parts()
+    try:
+        return _compiled(function)
+    finally:
+        context._internal_codegen = numbas

@@ -19,7 +19,8 @@ from typing import Any
 from numba import float32
 
 from gradus.kernels.compilation import compiled, inlined
-from gradus.kernels.lanes import evens, load, load_where, odds, span, store_where, transpose_block, woven_first, woven_second, zeros
+from gradus.kernels.gemm import turn
+from gradus.kernels.lanes import evens, load, load_where, odds, span, store_where, woven_first, woven_second, zeros
 from gradus.kernels.products import sgemm
 from gradus.kernels.table import array
 
@@ -201,19 +202,6 @@ def spread_plane(g, down, across, top, left, first, last, tiles_across, target, 
 transform_tiles, outputs_of_tiles, spread_tiles = [_of_tile_rows(f) for f in (transform_plane, outputs_of_plane, spread_plane)]
 
 
-@compiled
-def turn(source, rows, columns, target):
-    """Write the transpose of a matrix, whose rows and columns may be any number."""
-    whole_rows, whole_columns = rows // 16 * 16, columns // 16 * 16
-    for i in range(0, whole_rows, 16):
-        for j in range(0, whole_columns, 16):
-            transpose_block(source + (i * columns + j) * SIZE, columns * SIZE, target + (j * rows + i) * SIZE, rows * SIZE, float32)
-    a, b = array(source, float32), array(target, float32)
-    for j in range(columns):
-        for i in range(0 if j >= whole_columns else whole_rows, rows):
-            b[j * rows + i] = a[i * columns + j]
-
-
 @inlined
 def three_of_four(p, q, r, s):
     """Gᵀ times a column."""
@@ -249,7 +237,7 @@ def weight_gradient(x, g, dw, u, v, t, h, batch, channels, height, width, output
         spread_tiles(g, outputs, down, across, 0, 0, first, last, tiles_down, tiles_across, h)
         for k in range(PLACES):
             # the product of rows by rows would be slower by more than it costs to turn the tiles
-            turn(v + k * plane_bytes(channels, tiles), channels, tiles, t)
+            turn(v + k * plane_bytes(channels, tiles), channels, tiles, tiles, t, channels)
             a, c = h + k * plane_bytes(outputs, tiles), u + k * plane_bytes(outputs, channels)
             sgemm(False, False, outputs, channels, tiles, 1.0, a, tiles, t, channels, 0.0 if first == 0 else 1.0, c, channels)
     gather_kernels(u, outputs, channels, dw)
