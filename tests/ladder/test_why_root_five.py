@@ -123,7 +123,7 @@ def test_on_noise_one_layer_is_what_the_variances_say() -> None:
 
 
 def test_the_factor_of_each_layer_is_the_root_of_six() -> None:
-    """The same draws, widened: without biases four layers give 36 times the output, three 6^1.5 times the gradient (far from the target)."""
+    """The same draws, widened: without biases four layers give 36 times the output, three 6^1.5 times the gradient (far off)."""
     images, targets = rng(0).standard_normal((10, 1, 28, 28)), np.full(10, 1e6)
     narrow = network(lambda generator, shape: kaiming_law(generator, shape, ROOT_FIVE), rng(1))
     wide = network(kaiming_law, rng(1))
