@@ -1,4 +1,4 @@
-"""The picture in the README: speed beside PyTorch eager, drawn from a file of results.
+"""The picture and the table in the README: speed beside PyTorch eager, from a file of results.
 
 python benchmarks/chart.py [results/DATE-THREADS.json] [picture.png]
 """
@@ -30,6 +30,7 @@ SHORT = {
     "recurrence": "10 scalar steps\nforward, backward",
     "chain": "1,000 small ops\nforward, backward",
 }
+IN_README = ("mlp_small", "mlp", "cnn", "gpt", "inference")
 BAR, GAP = 0.19, 0.26  # inches
 
 
@@ -50,6 +51,23 @@ def rows_of(results: dict[str, Any]) -> list[tuple[str, float, list[tuple[str, f
             others = [(e, 1 / engines[e]["ratio_of_minima"], engines[e]["minimum"]) for e in COLOURS if e in engines]
             rows.append((name, base, others))
     return rows
+
+
+def told(results: dict[str, Any]) -> list[str]:
+    """The table in the README, a line of Markdown a workload: least times, and of ours how many times as fast as PyTorch's and JAX's."""
+    lines = [
+        "| least time of a step | Gradus compiled | PyTorch eager | JAX jit | times as fast | compiled cold, again |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in IN_README:
+        engines = results["workloads"][name]["engines"]
+        ours, torch, jax = (engines[e]["minimum"] for e in ("gradus_compiled", BASE, "jax"))
+        compiled = f"{duration(engines['gradus_compiled']['compile_cold'])}, {duration(engines['gradus_compiled']['compile_second_start'])}"
+        title = SHORT[name].replace("\n", ", ")
+        lines.append(
+            f"| {title} | {duration(ours)} | {duration(torch)} | {duration(jax)} | {torch / ours:.1f} and {jax / ours:.1f} | {compiled} |"
+        )
+    return lines
 
 
 def draw(results: dict[str, Any], picture: Path) -> None:
@@ -115,8 +133,9 @@ def finish(figure: Any, results: dict[str, Any], engines: list[str], height: flo
 def main(results: str | None = None, picture: str | None = None) -> None:
     source = Path(results) if results else newest()
     target = Path(picture) if picture else PICTURE
-    draw(json.loads(source.read_text(encoding="utf-8")), target)
-    print(f"{target.name} from {source.name}")
+    read = json.loads(source.read_text(encoding="utf-8"))
+    draw(read, target)
+    print("\n".join([*told(read), "", f"{target.name} from {source.name}"]))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from chart import draw
+from chart import draw, newest, told
 from engines import ENGINES
 from roofline import Limits, Row, roofline
 from rounds import Measurement, agreement, summary
@@ -88,3 +88,8 @@ def test_roofline() -> None:
     assert gemm.split()[-2:] == ["products", "50%"] and "50.0" in gemm
     assert add.split()[-2:] == ["L2", "50%"]
     assert total.split()[-1] == "50%"
+
+
+def test_the_table_in_the_readme_is_what_was_measured() -> None:
+    lines = told(json.loads(newest().read_text(encoding="utf-8")))
+    assert "\n".join(lines) in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
