@@ -2,6 +2,8 @@
 
 from gradus.ladder import (
     activations,
+    closures,
+    closures_at_work,
     descent,
     initialisation,
     layers,
