@@ -104,10 +104,17 @@ def test_timings_have_a_row_for_each_version() -> None:
     seconds = {row.name: row.seconds for row in rows}
     assert all(row.seconds > 0 for row in rows)
     assert {row.name: row.ratio for row in rows} == pytest.approx({name: max(seconds.values()) / value for name, value in seconds.items()})
-    # The steps of the documents, with a wide margin for a busy machine: three orders of magnitude are a factor of 1,000.
-    loops, library = seconds["three loops, arrays"], seconds["library"]
-    assert loops > 300 * library
-    assert loops > 10 * seconds["row * column"] and loops > 10 * seconds["broadcasting"] and loops > 30 * seconds["einsum"]
+
+
+def test_each_loop_taken_out_of_python_pays() -> None:
+    """The steps of the documents, with wide margins: measured 2,400, 110, 140 and 530 times faster than three loops over arrays."""
+
+    def in_order() -> bool:
+        names = ["three loops, arrays", "row * column", "broadcasting", "einsum", "library"]
+        ratio = {row.name: row.ratio for row in rung.timings(names=names)}
+        return ratio["library"] > 500 and ratio["einsum"] > 50 and ratio["row * column"] > 10 and ratio["broadcasting"] > 10
+
+    assert any(in_order() for _ in range(5))  # a busy machine spoils a measurement, not five
 
 
 def test_a_version_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
