@@ -5,6 +5,7 @@ from gradus.ladder import (
     closures,
     closures_at_work,
     descent,
+    engines,
     initialisation,
     layers,
     layers_at_work,
