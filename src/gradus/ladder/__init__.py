@@ -2,6 +2,7 @@
 
 from gradus.ladder import (
     activations,
+    autoencoder,
     closures,
     closures_at_work,
     definitions,
