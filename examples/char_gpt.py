@@ -164,20 +164,20 @@ def main(options: argparse.Namespace) -> float:
     if kernels_installed() and not options.eager:
         step, measure = gradus.compile(step), gradus.compile(measure)
 
-    losses, seconds, found = [], 0.0, [(0, estimate(measure, valid, 20, batch, context))]
+    losses, seconds, found = [], [], [(0, estimate(measure, valid, 20, batch, context))]
     print(f"step {0:5d}  validation loss {found[0][1]:.3f}")
     for done in range(1, total + 1):
         for group in optimizer.param_groups:
             group["lr"] = rate(done - 1, total, options.lr)
         began = time.perf_counter()
         losses.append(step(*batches(train, batch, context, random)).item())
-        seconds += time.perf_counter() - began
+        seconds.append(time.perf_counter() - began)
         if done % max(total // 10, 1) == 0 or done == total:
             found.append((done, estimate(measure, valid, 200 if done == total else 20, batch, context)))
             mean = np.mean(losses[-max(total // 10, 1) :])
-            left = seconds / done * (total - done)
+            left = np.median(seconds) * (total - done)
             print(f"step {done:5d}  training loss {mean:.3f}  validation loss {found[-1][1]:.3f}  {left:4.0f} s left", flush=True)
-    print(f"{1000 * seconds / total:.1f} ms a step\n")
+    print(f"{1000 * np.median(seconds):.1f} ms a step (median)\n")
 
     options.folder.mkdir(parents=True, exist_ok=True)
     draw(losses, found, options.folder / "loss.png")

@@ -91,6 +91,23 @@ def test_curves_without_validation_and_over_magnitudes() -> None:
     assert figure.axes[0].get_yscale() == "log"
 
 
+@pytest.mark.parametrize("epochs, drawn", [(1, True), (3, True), (4, False)])
+def test_few_epochs_have_their_steps_behind_them(epochs: int, drawn: bool) -> None:
+    steps = list(np.linspace(3.0, 0.01, 50 * epochs))
+    figure = draw_curves(history(epochs), step_losses=steps)
+    loss, accuracy = figure.axes
+    assert len(accuracy.lines) == 2
+    assert len(loss.lines) == 2 + drawn
+    if drawn:
+        line, (low, high) = loss.lines[-1], loss.get_ylim()
+        assert list(line.get_ydata()) == steps
+        assert line.get_xdata()[[0, 49, -1]].tolist() == pytest.approx([0.02, 1.0, epochs])
+        assert low <= min(steps) and max(steps) <= high
+        assert len(loss.get_legend().get_texts()) == 3
+    assert all(tick == int(tick) for tick in loss.get_xticks())
+    assert texts_that_collide(figure) == []
+
+
 def test_no_epoch_no_curves() -> None:
     with pytest.raises(UsageError, match="no curves"):
         draw_curves({})

@@ -204,7 +204,7 @@ def draw(folder: Path, history: History, title: str, **test: Any) -> None:
     """The pictures of a run; without matplotlib, one sentence on what is missing."""
     try:
         if history.rows:
-            draw_curves(history, folder / "curves.png", title)
+            draw_curves(history, folder / "curves.png", title, history.step_losses)
         if test:
             truth, probabilities, names = test["truth"], test["probabilities"], test["names"]
             matrix = confusion_matrix(truth, probabilities.argmax(1), len(names))

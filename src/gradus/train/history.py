@@ -67,7 +67,7 @@ class History(Mapping[str, list[float]]):
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the curves of loss and metrics. Returns the matplotlib figure, and writes it to ``path`` when one is given."""
-        return draw_curves(self, path)
+        return draw_curves(self, path, step_losses=self.step_losses)
 
     def to_jsonl(self, path: str | os.PathLike[str]) -> None:
         """Write one JSON object per epoch and line."""

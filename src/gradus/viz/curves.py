@@ -15,16 +15,20 @@ if TYPE_CHECKING:
 NOT_DRAWN = {"epoch", "lr", "samples_per_second", "seconds"}
 UNITS = {"loss": "mean over the rows of the epoch", "mae": "unit of the target"}
 MARKERS_UP_TO = 40  # epochs; beyond that, markers melt into a thick line
+STEPS_UP_TO = 3  # epochs; more of them show the way without the noise of steps
 LOG_FROM = 50.0  # a loss that falls by this factor is told better on a logarithmic axis
 
 
-def draw_curves(history: Mapping[str, Sequence[float]], path: Path | None = None, title: str = "") -> Figure:
+def draw_curves(
+    history: Mapping[str, Sequence[float]], path: Path | None = None, title: str = "", step_losses: Sequence[float] = ()
+) -> Figure:
     """Draw one panel for the loss and one for each metric.
 
     Args:
         history: columns of numbers, one per epoch: ``epoch``, ``loss``, ``val_loss``, ``accuracy``, ``val_accuracy``, …
         path: PNG file to write, or None.
         title: heading of the whole picture.
+        step_losses: the loss of each step, drawn behind that of the epochs where these are few.
 
     Raises:
         UsageError: no epoch was finished.
@@ -37,6 +41,8 @@ def draw_curves(history: Mapping[str, Sequence[float]], path: Path | None = None
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
         draw_panel(panel, history, name)
+    if len(step_losses) and "loss" in names and len(history["epoch"]) <= STEPS_UP_TO:
+        draw_steps(panels[names.index("loss")], step_losses, len(history["epoch"]))
     return save_figure(figure, path)
 
 
@@ -68,6 +74,16 @@ def draw_panel(panel: Axes, history: Mapping[str, Sequence[float]], name: str) -
     scale(panel, [value for _, _, _, values in drawn for value in values], share)
     panel.legend(loc="best", fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none")
     panel.xaxis.label.set_fontsize(LABEL)
+
+
+def draw_steps(panel: Axes, losses: Sequence[float], epochs: int) -> None:
+    """Draw the loss of each step behind the loss of the epochs, which stand where an epoch ends."""
+    places = [epochs * (step + 1) / len(losses) for step in range(len(losses))]
+    panel.plot(places, losses, color="0.7", linewidth=0.8, zorder=1, label="training, each step")
+    panel.set_xlim(0, epochs * 1.05)
+    low, high = panel.get_ylim()
+    panel.set_ylim(min(low, *losses), max(high, 1.05 * max(losses)))
+    panel.legend(loc="best", fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none")
 
 
 def scale(panel: Axes, values: Sequence[float], share: bool) -> None:
