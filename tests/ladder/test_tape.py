@@ -227,9 +227,18 @@ def test_my_relu_is_that_of_pytorch() -> None:
 def test_my_relu_at_infinities_and_nan() -> None:
     x = Tensor([-np.inf, np.nan, np.inf], requires_grad=True)
     y = MyRelu.apply(x)
-    y.backward(np.array([np.inf, 1.0, 1.0]))
+    g = np.array([np.inf, 1.0, 1.0])
+    y.backward(g)
     np.testing.assert_array_equal(y.value, [0, np.nan, np.inf])
     np.testing.assert_array_equal(x.grad, [0, 0, 1])
+    np.testing.assert_array_equal(g, [np.inf, 1, 1])  # nobody writes into the caller's array
+
+
+def test_whole_numbers_become_floats_that_can_be_trained() -> None:
+    x = Tensor([1, 2], requires_grad=True)
+    (x * 0.5).sum().backward()
+    x.value -= 0.1 * x.grad
+    np.testing.assert_allclose(x.value, [0.95, 1.95])
 
 
 class Product(Function):

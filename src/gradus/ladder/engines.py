@@ -303,7 +303,7 @@ def work(n: int = 100, widths: tuple[int, int, int] = (784, 50, 10)) -> Work:
     """
     n_in, hidden, n_out = widths
     first, second = 2 * n * n_in * hidden, 2 * n * hidden * n_out
-    # A hidden entry: bias, relu, mask, product with it, bias gradient. An output: bias, difference, square, sum, two factors, bias gradient.
+    # A hidden entry: bias, relu, mask, product, bias gradient. An output: bias, difference, square, sum, two factors, bias gradient.
     entrywise = 5 * n * hidden + 7 * n * n_out
     update = 2 * (n_in * hidden + hidden + hidden * n_out + n_out)
     forward, backward = first + second, first + 2 * second
