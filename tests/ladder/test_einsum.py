@@ -1,4 +1,4 @@
-"""Rung 3, its tool: the small einsum against NumPy's and PyTorch's, and the rules as they are."""
+"""The small einsum against NumPy's and PyTorch's, and the rules as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rung 2: every version of the matrix product against exact integer arithmetic and against PyTorch."""
+"""Every version of the matrix product against exact integer arithmetic and against PyTorch."""
 
 from __future__ import annotations
 

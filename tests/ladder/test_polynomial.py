@@ -1,4 +1,4 @@
-"""Rung 1: the Python data model. The oracle for polynomials is NumPy's own polynomial functions."""
+"""The Python data model. The oracle for polynomials is NumPy's own polynomial functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rung 2, its first half: matrices and random numbers without a library."""
+"""Matrices and random numbers without a library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rung 3: tensors over flat memory, against PyTorch: values, shapes, strides, storage and the texts of errors."""
+"""Tensors over flat memory, against PyTorch: values, shapes, strides, storage and the texts of errors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rung 2, its first line: the definitions that everything above uses, each as one line of Python, and a layer made of them.
+"""Definitions: dot product, neuron, layer, mean, variance and the normal density, each as a line of Python.
 
-The rung below showed the language; here mathematics is written in it, over plain numbers and lists. It is slow, and it is what the fast
-versions have to agree with.
+The rung below, `polynomial`, showed the language; here mathematics is written in it, over plain numbers and lists. It is slow, and it is
+what the fast versions have to agree with.
 
 Sources: "Creating a Neural Network from scratch" (Michael Heinzer, 2020), basic concepts; "A Neural Net from the Foundations", chapter 17
 of *Deep Learning for Coders with fastai and PyTorch* (Jeremy Howard and Sylvain Gugger, 2020), the neuron. What is different here, and why:

@@ -1,8 +1,8 @@
-"""Rung 3, a tool of it: Einstein summation, by loops that can be read, by NumPy, and on the clock.
+"""Einstein summation: by loops that can be read, by NumPy, and on the clock.
 
-Broadcasting multiplies first and sums afterwards, through an array of all products. An equation like ``ik,kj->ij`` says both at once: each
-letter is a loop, and the product of the operands at those letters is added to the output at its letters. One rule is enough: a letter that
-is not on the right is summed over.
+The rung below, `tensors`, multiplies first and sums afterwards, through an array of all products. An equation like ``ik,kj->ij`` says both
+at once: each letter is a loop, and the product of the operands at those letters is added to the output at its letters. One rule is enough:
+a letter that is not on the right is summed over.
 
 Source: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and PyTorch* (Jeremy Howard and Sylvain
 Gugger, 2020). What is different here, and why:

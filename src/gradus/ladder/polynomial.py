@@ -1,4 +1,4 @@
-"""Rung 1: the Python data model, on polynomials.
+"""The Python data model: polynomials that add, print, compare and can be called; contexts, decorators, callbacks.
 
 Below this rung there is only Python. A class takes part in the language's syntax (`p + q`, `p[i]`, `len(p)`, `p(x)`, `with`, `@`) by
 methods with reserved names. Every later rung leans on them: a layer is a thing that can be called, a tensor is a thing that can be added,

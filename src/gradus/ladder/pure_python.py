@@ -1,8 +1,8 @@
-"""Rung 2, its first half: a matrix and random numbers in Python alone.
+"""Pure Python: a matrix and random numbers without a library, and what a fork does to a generator.
 
-The rung below had numbers; this one arranges them, without any library: a flat list cut into rows, a class that understands `m[i, j]`,
-and random numbers from arithmetic, which everything above fills its weights with: three small multiplicative generators of Wichmann and
-Hill, which Python itself used up to version 2.2. With them comes a trap. A generator is its state, and `fork` copies the state: parent and
+The rung below, `definitions`, had lists of numbers. This one makes them: a flat list cut into rows, a class that understands `m[i, j]`, and
+random numbers from arithmetic, which everything above fills its weights with: three small multiplicative generators of Wichmann and Hill,
+which Python itself used up to version 2.2. With them comes a trap. A generator is its state, and `fork` copies the state: parent and
 child then draw the same numbers, each worker of a data loader the same "random" crops. Two ways out are here: a generator that notices
 that it lives in another process, and streams dealt out before the fork, which alone give the same numbers in every run.
 

@@ -1,9 +1,9 @@
-"""Rung 3: tensors: flat memory, a shape and strides; element-wise arithmetic and broadcasting.
+"""Tensors: flat memory, a shape and strides; element-wise arithmetic, and broadcasting that explains itself.
 
-The rung below used arrays as they came. This one builds them: a tensor is a view of flat memory, so that a transpose, a slice, a new axis
-or a row repeated a thousand times costs no memory at all; and broadcasting, which took a loop out of the matrix product, is a stride of 0.
-Only the innermost loops over numbers are left to NumPy, on operands of one shape. The broadcasting is ours: the function that explains it
-is the one that decides.
+The rung below, `matmul`, used arrays as they came. This one builds them: a tensor is a view of flat memory, so that a transpose, a slice,
+a new axis or a row repeated a thousand times costs no memory at all; and broadcasting, which took a loop out of the matrix product, is a
+stride of 0. Only the innermost loops over numbers are left to NumPy, on operands of one shape. The broadcasting is ours: the function that
+explains it is the one that decides.
 
 Source: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and PyTorch* (Jeremy Howard and Sylvain
 Gugger, 2020): element-wise arithmetic, broadcasting, its rules, and the questionnaire. What is worth knowing beside it:
