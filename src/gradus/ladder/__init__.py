@@ -3,6 +3,7 @@
 from gradus.ladder import (
     activations,
     autoencoder,
+    closure_layers,
     closures,
     closures_at_work,
     definitions,
