@@ -3,9 +3,9 @@
 Two encoders read an image: one gives the mean μ of a code, the other the logarithm of its deviation σ. A code z = μ + σ ε is drawn, and
 a decoder paints the image again. The loss is what the painting lacks plus what the codes' distribution lacks to be standard normal.
 
-Sources: Diederik Kingma, Max Welling, "Auto-Encoding Variational Bayes", 2013; M. Heinzer, the repository NeuralNetworkFromScratch beside
-his "Creating a Neural Network from scratch - Part I", 2020. Its attempt ends with the updates commented out: several of its values and slopes
-are wrong, as `slips` shows.
+Sources: Diederik Kingma, Max Welling, "Auto-Encoding Variational Bayes", 2013; M. Heinzer, the repository NeuralNetworkFromScratch that
+belongs to "Creating a Neural Network from scratch - Part I", 2020. Its attempt ends with the updates commented out: several of its
+values and slopes are wrong, as `slips` shows.
 
 Letters: N images, K numbers of a code; x image (N, 784) of grey values from 0 to 1.
 """

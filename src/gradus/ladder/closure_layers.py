@@ -4,8 +4,8 @@ Each is a Layer of `closures.py`: forward(X) returns (Y, backward), so that they
 copies of the hundred lines write convolution and pooling as four nested loops; here a convolution is one matrix product of all windows.
 
 Sources: Julian Eisenschlos (eisenjulian), "Neural Networks in 100 lines of pure Python", 2019, for the form; K. Chellapilla, S. Puri,
-P. Simard, "High Performance Convolutional Neural Networks for Document Processing", 2006 (windows as rows of a matrix); S. Ioffe, C. Szegedy, "Batch
-Normalization", 2015; A. Vaswani and others, "Attention Is All You Need", 2017.
+P. Simard, "High Performance Convolutional Neural Networks for Document Processing", 2006 (windows as rows of a matrix); S. Ioffe,
+C. Szegedy, "Batch Normalization", 2015; A. Vaswani and others, "Attention Is All You Need", 2017.
 
 Letters: N examples, C channels, H and W height and width, T steps, F features; X input, Y output, D gradient of the loss by the output.
 """
