@@ -582,6 +582,8 @@ def test_data_set_batches_shuffles_and_counts_the_tail() -> None:
     with pytest.raises(ValueError, match="25 inputs, but 24 targets"):
         work.DataSet(x, x[1:])
     assert len(work.DataSet(x[:0], x[:0])) == 0
+    with pytest.raises(ValueError, match="at least one example, not 0"):
+        work.DataSet(x, x, batch_size=0)
 
 
 def test_data_loader_normalizes_both_sets_alike() -> None:
@@ -673,6 +675,19 @@ def test_outer_products_hold_a_number_for_each_image_and_weight() -> None:
     assert products <= ways["outer products"].peak_bytes < 1.2 * products + 100_000
     assert ways["x.T @ g"].peak_bytes < products / 20
     assert 50_000 * 784 * 50 * 8 == 15_680_000_000
+
+
+@pytest.mark.slow
+def test_fifty_thousand_images_at_once_take_a_backward_like_two_forwards() -> None:
+    best = [min(times) for times in zip(*(work.full_batch_times() for _ in range(3)))]
+    assert best[1] < 4 * best[0]  # one product for each weight matrix and one for the hidden layer; the printed way: seventy
+
+
+@pytest.mark.slow
+def test_one_epoch_on_all_of_mnist(mnist) -> None:
+    data = work.DataLoader(mnist, batch_size=100, rng=0)
+    [row] = work.train_classifier(data, CrossEntropy(), learning_rate=0.1, epochs=1, rng=0)
+    assert row.valid_accuracy > 0.92
 
 
 @pytest.mark.slow

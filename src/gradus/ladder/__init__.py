@@ -18,6 +18,7 @@ from gradus.ladder import (
     module,
     polynomial,
     pure_python,
+    symbolic,
     tape,
     tensors,
     training_loop,

@@ -70,6 +70,8 @@ class DataSet:
     def __init__(self, x: np.ndarray, y: np.ndarray, batch_size: int | None = None, rng: Random = None) -> None:
         if len(x) != len(y):
             raise ValueError(f"{len(x)} inputs, but {len(y)} targets")
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"a batch holds at least one example, not {batch_size}")
         self.x, self.y = x, y
         self.batch_size = max(len(x), 1) if batch_size is None else batch_size
         self.rng = None if rng is None else np.random.default_rng(rng)
@@ -163,9 +165,9 @@ class Epoch(NamedTuple):
 def train_classifier(
     data: DataLoader, loss: Loss, learning_rate: float = 0.1, epochs: int = 10, rng: Random = None, hidden: int = 50
 ) -> list[Epoch]:
-    """Train 784 -> hidden -> 10; one row an epoch. Loss and accuracy are those of each batch before its step, weighted by its size."""
+    """Train pixels -> hidden -> 10; one row an epoch. Loss and accuracy are those of each batch before its step, weighted by its size."""
     rng = np.random.default_rng(rng)
-    model = Model([Linear(784, hidden, rng), ReLU(), Linear(hidden, 10, rng)], loss)
+    model = Model([Linear(data.x_train.shape[1], hidden, rng), ReLU(), Linear(hidden, 10, rng)], loss)
     training, rows = data.get_training_data(), []
     x_valid, y_valid = data.x_valid, data.y_valid
     for _ in range(epochs):
@@ -253,6 +255,30 @@ def weight_gradient_ways(n: int = 100, inputs: int = 784, outputs: int = 50, see
         way()
         rows.append(Way(name, time.perf_counter() - start, peak, error))
     return rows
+
+
+class FullBatch(NamedTuple):
+    """Seconds of one pass forward and one backward with all examples at once."""
+
+    forward: float
+    backward: float
+
+
+def full_batch_times(n: int = 50_000, hidden: int = 50, seed: int = 0) -> FullBatch:
+    """784 -> hidden -> 10 on n examples in one batch. With the outer products of the weight gradient, backward would not fit into memory.
+
+    >>> times = full_batch_times(n=100)
+    >>> times.forward > 0 and times.backward > 0
+    True
+    """
+    rng = np.random.default_rng(seed)
+    x, t = rng.standard_normal((n, 784), dtype=np.float32), rng.integers(10, size=n)
+    model = Model([Linear(784, hidden, rng), ReLU(), Linear(hidden, 10, rng)], CrossEntropy())
+    start = time.perf_counter()
+    model.loss(model(x), t)
+    between = time.perf_counter()
+    model.backward()
+    return FullBatch(between - start, time.perf_counter() - between)
 
 
 class TwoNumbers(NamedTuple):
