@@ -83,7 +83,7 @@ def look(layer: int, x: np.ndarray) -> Layer:
     """
     mean, std = mean_and_std(x)
     shares = [float(mask.mean()) for mask in (x == 0, np.isinf(x), np.isnan(x))]
-    return Layer(layer, mean, std, mean * mean + std * std if abs(mean) + std < 1e154 else math.inf, *shares)
+    return Layer(layer, mean, std, mean * mean + std * std, *shares)
 
 
 # Products, one after the other
