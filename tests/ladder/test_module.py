@@ -136,9 +136,11 @@ def test_an_attribute_that_is_no_parameter_any_more_is_forgotten(other: object) 
     assert count(net) == 2
     net.a = Parameter([1.0])
     assert (count(net), net.children()) == (1, [])
-    del net.a
-    assert count(net) == 0
-    assert not hasattr(net, "a")
+    for last in (Parameter([1.0]), LinearLayer(2, 1)):
+        net.a = last
+        del net.a
+        assert (count(net), net.children()) == (0, [])
+        assert not hasattr(net, "a")
 
 
 def test_parameters_of_modules_in_modules_without_doubles() -> None:

@@ -279,6 +279,20 @@ def test_a_function_of_functions_used_twice() -> None:
     np.testing.assert_allclose(x.grad, [6 * 2.0**5])
 
 
+def test_a_function_goes_back_as_often_as_asked() -> None:
+    x = Tensor([2.0, 3.0], requires_grad=True)
+    y = MyRelu.apply(x)
+    y.backward(np.array([1.0, 10.0]))
+    y.backward(np.array([5.0, 0.0]))
+    np.testing.assert_array_equal(x.grad, [6, 10])
+
+
+def test_the_power_zero_is_flat_everywhere() -> None:
+    x = Tensor([0.0, 2.0], requires_grad=True)
+    (x**0).sum().backward()
+    np.testing.assert_array_equal(x.grad, [0, 0])
+
+
 def test_a_function_must_answer_for_each_input() -> None:
     class Forgetful(Function):
         @staticmethod
