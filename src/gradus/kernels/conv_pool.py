@@ -13,6 +13,7 @@ from numba import float32
 
 from gradus.kernels.columns import fill_columns
 from gradus.kernels.compilation import compiled, inlined
+from gradus.kernels.gemm import turn
 from gradus.kernels.lanes import (
     both,
     equal,
@@ -43,7 +44,6 @@ from gradus.kernels.winograd import (
     store_row,
     transform_kernels,
     transform_tiles,
-    turn,
 )
 
 LANES = 16  # float32
@@ -143,7 +143,7 @@ def weight_gradient(x, h, places, dw, u, v, t, s, batch, channels, height, width
         transform_tiles(x, channels, height, width, 1, 1, first, last, down, across, v)
         spread_tiles(h, places, outputs, first, last, down, across, s)
         for k in range(PLACES):
-            turn(v + k * plane_bytes(channels, tiles), channels, tiles, t)
+            turn(v + k * plane_bytes(channels, tiles), channels, tiles, tiles, t, channels)
             a, c = s + k * plane_bytes(outputs, tiles), u + k * plane_bytes(outputs, channels)
             sgemm(False, False, outputs, channels, tiles, 1.0, a, tiles, t, channels, 0.0 if first == 0 else 1.0, c, channels)
     gather_kernels(u, outputs, channels, dw)
