@@ -39,11 +39,12 @@ nn optim data
 viz utils compiler
 train
 gradus
+ladder
 cli
 """
 
 # These may use the whole house, and nothing in the house uses them.
-ASIDE = {"ladder", "testing", "__main__"}
+ASIDE = {"testing", "__main__"}
 
 # `gradus.ops` is the array namespace of tensors and tracers alike, so it knows neither.
 FORBIDDEN = {"ops": {"tensors", "tape", "autograd"}}

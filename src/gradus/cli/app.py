@@ -10,6 +10,7 @@ from typing import Any
 
 import gradus
 from gradus.cli.information import print_information
+from gradus.cli.ladder import EXPERIMENTS, broadcasting, run_experiment, show
 from gradus.cli.prediction import predict_images
 from gradus.cli.speed import print_speed
 from gradus.cli.training import DEFAULTS, Options, train
@@ -83,6 +84,7 @@ def make_app(typer: Any) -> Any:
     app.command("predict")(predict_command(typer))
     app.command("bench")(bench_command(typer))
     app.command("info")(print_information)
+    app.add_typer(ladder_commands(typer))
     return app
 
 
@@ -164,6 +166,33 @@ def bench_command(typer: Any) -> Any:
         print_speed(rounds)
 
     return command
+
+
+def ladder_commands(typer: Any) -> Any:
+    """``gradus ladder``, with a command for each experiment."""
+    ladder = typer.Typer(
+        name="ladder", help="The road from three loops to a compiled step: experiments with tables and pictures.", no_args_is_help=True
+    )
+
+    def command_of(name: str, words: str) -> Any:
+        def command(
+            seed: int = typer.Option(0, min=0, help="The same seed gives the same numbers."),
+            out: Path = typer.Option(Path("ladder"), help="Folder of the pictures."),
+        ) -> None:
+            run_experiment(name, seed, out)
+
+        command.__doc__ = words
+        return command
+
+    def broadcast(a: str = typer.Argument(help="A shape: 64,3,256,256."), b: str = typer.Argument(help="Another one: 3,1,1.")) -> None:
+        """Explain how two shapes meet, axis by axis."""
+        show("broadcast", broadcasting(a, b), Path())
+
+    for name, experiment in EXPERIMENTS.items():
+        ladder.command(name)(command_of(name, experiment.__doc__ or ""))
+    ladder.command("broadcast")(broadcast)
+    ladder.command("all")(command_of("all", "All of them, one after the other."))
+    return ladder
 
 
 def widths(texts: Sequence[str] | None) -> tuple[int, ...] | None:

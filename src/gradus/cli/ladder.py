@@ -1,0 +1,230 @@
+"""``gradus ladder``: experiments, each a table and a picture, with the text that it follows and where that text was wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import gradus
+from gradus.errors import UsageError
+from gradus.ladder import closures_at_work, descent, engines, initialisation, layers, layers_at_work, matmul, tensors
+from gradus.viz import ladder as pictures
+
+FOUNDATIONS = '"Building the foundations of Deep Learning from scratch"'
+HUNDRED_LINES = 'eisenjulian, "Neural Networks in 100 lines of pure Python"'
+CHAPTER = 'J. Howard, S. Gugger, "Deep Learning for Coders", chapter 17: "A Neural Net from the Foundations"'
+HEINZER = 'Heinzer, "Creating a Neural Network from scratch - Part I"'
+
+
+class Exhibit(NamedTuple):
+    """What an experiment shows.
+
+    Attributes:
+        title: what it is about.
+        follows: author and title.
+        head, rows: a table of texts.
+        remarks: what to see in it, and what the source has otherwise.
+        draw: writes the picture to a path; None if there is none.
+    """
+
+    title: str
+    follows: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    remarks: Sequence[str]
+    draw: Callable[[Path], Any] | None
+
+
+def show(name: str, exhibit: Exhibit, out: Path) -> None:
+    """Print the table and the remarks, and leave the picture in a folder."""
+    print(f"{exhibit.title}\nafter {exhibit.follows}\n")
+    print("\n".join(aligned([exhibit.head, *exhibit.rows])) + "\n")
+    for remark in exhibit.remarks:
+        print(f"- {remark}")
+    if exhibit.draw is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        exhibit.draw(out / f"{name}.png")
+        print(f"picture: {out / name}.png")
+    print()
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of texts as lines with columns, the first to the left and the others to the right.
+
+    >>> aligned([["way", "time"], ["loops", "1 s"]])
+    ['way    time', 'loops   1 s']
+    """
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]) for row in rows
+    ]
+
+
+def matrix_products(seed: int) -> Exhibit:
+    """(5, 784) @ (784, 10) in every way, from loops over lists to the library."""
+    found = matmul.timings(seed=seed)
+    rows = [(row.name, pictures.readable(row.seconds), f"{row.ratio:,.0f}") for row in found]
+    return Exhibit(
+        "A matrix product, (5, 784) @ (784, 10), from three loops to the library",
+        CHAPTER,
+        ("way", "time", "times as fast"),
+        rows,
+        ("einsum is not always the fastest: without its own plan NumPy walks it element by element",),
+        lambda path: pictures.draw_times({row.name: row.seconds for row in found}, path, "A matrix product, (5, 784) @ (784, 10)"),
+    )
+
+
+def broadcasting(a: str, b: str) -> Exhibit:
+    """How two shapes meet, axis by axis."""
+    explanation = tensors.explain_broadcasting(shape_of(a), shape_of(b))
+    rows = [[str(row.axis), *("" if n is None else str(n) for n in (row.a, row.b, row.result)), row.why] for row in explanation.rows]
+    remark = f"the result has shape {explanation.shape}" if explanation.shape is not None else f"they do not fit: {explanation.error}"
+    return Exhibit(f"{shape_of(a)} meets {shape_of(b)}", CHAPTER, ("axis", "a", "b", "result", "why"), rows, (remark,), None)
+
+
+def shape_of(text: str) -> tuple[int, ...]:
+    """``"64,3,1"`` as a shape.
+
+    Raises:
+        UsageError: a part is no whole number from 0.
+    """
+    parts = [part.strip() for part in text.strip("()[] ").replace("x", ",").split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts):
+        raise UsageError(
+            "a shape is made of whole numbers", got=text, wanted="lengths such as 64,3,1", fix="gradus ladder broadcast 2,3 3", where=""
+        )
+    return tuple(int(part) for part in parts)
+
+
+def initial_weights(seed: int) -> Exhibit:
+    """Mean and spread by depth under each law of the weights."""
+    found = initialisation.profiles(seed=seed)
+    at = (1, 10, 50)
+    rows = [(law, activation, *(f"{profile[k].std:.3g}" for k in at)) for (law, activation), profile in found.items()]
+    by_activation: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for (law, activation), profile in found.items():
+        by_activation.setdefault(activation, {})[law] = [(row.layer, row.std) for row in profile]
+    return Exhibit(
+        "The spread of activations after 1, 10 and 50 layers of width 100",
+        f"{FOUNDATIONS}; {CHAPTER}",
+        ("law of the weights", "activation", *(f"layer {k}" for k in at)),
+        rows,
+        (
+            "U[-1/√n, 1/√n], printed as Xavier's law, has variance 1/(3n): the spread shrinks by 0.577 a layer; the bound is √(3/n)",
+            "ReLU halves the mean square, not the spread: Kaiming's factor is √2",
+        ),
+        lambda path: pictures.draw_depths(by_activation, path, "Exploding, vanishing, and just right"),
+    )
+
+
+def three_losses(seed: int) -> Exhibit:
+    """The same network under three losses."""
+    data, source = some_images(2000)
+    found = layers_at_work.compare_losses(data, seed=seed)
+    rows = [(name, f"{e[0].valid_accuracy:.1%}", f"{e[9].valid_accuracy:.1%}", f"{e[-1].valid_accuracy:.1%}") for name, e in found.items()]
+    curves = {name: [epoch.valid_accuracy for epoch in epochs] for name, epochs in found.items()}
+    return Exhibit(
+        f"Three losses on {source}: share of right answers on other images after 1, 10 and 50 epochs",
+        HEINZER,
+        ("loss", "1", "10", "50"),
+        rows,
+        ("MSES is the squared error behind a softmax, whose slope shrinks its gradient: it learns slowest",),
+        lambda path: pictures.draw_lines(curves, path, f"Three losses on {source}", "right answers on other images"),
+    )
+
+
+def overfitting(seed: int) -> Exhibit:
+    """A hundred images by heart."""
+    data, source = some_images(1000)
+    found = layers_at_work.overfit(data, epochs=30 if source == "MNIST" else 100, seed=seed)  # smaller images have smaller gradients
+    rows = [(str(k), f"{found[k - 1].loss:.3f}", f"{found[k - 1].accuracy:.0%}") for k in (1, 5, 10, 20, len(found))]
+    curves = {"loss": [epoch.loss for epoch in found], "accuracy": [epoch.accuracy for epoch in found]}
+    return Exhibit(
+        f"A hundred images of {source} learnt by heart",
+        HEINZER,
+        ("epoch", "loss", "accuracy"),
+        rows,
+        ("the text's learning rate of 0.01 works on a gradient summed over the images; on their mean it is 1, which fails for some seeds",),
+        lambda path: pictures.draw_lines(curves, path, f"A hundred images of {source} learnt by heart", "loss, and share of right answers"),
+    )
+
+
+def product_of_two(seed: int) -> Exhibit:
+    """y = x₁x₂ with one layer and with two."""
+    found = closures_at_work.product_of_two(seed=seed)
+    rows = [(str(k), f"{found.one_layer[k - 1]:.3f}", f"{found.two_layers[k - 1]:.3f}") for k in (1, 10, 25, 50)]
+    return Exhibit(
+        "y = x₁x₂: no line comes near it, ten sigmoids do",
+        HUNDRED_LINES,
+        ("epoch", "one layer", "two layers"),
+        rows,
+        ("as printed, with targets of shape (N,), the first batch fails: (N, 1) minus (N,) is (N, N)",),
+        lambda path: pictures.draw_lines(
+            {"one layer": found.one_layer, "two layers": found.two_layers}, path, "y = x₁x₂", "mean squared error"
+        ),
+    )
+
+
+def descending(seed: int) -> Exhibit:
+    """Ten points on a parabola, and ways over a long valley."""
+    points = descent.descent_on_parabola()
+    xs = np.linspace(-1.2, 5.4, 100)
+    surface = descent.surface(descent.bowl)
+    ways = {f"lr {lr}": descent.descend(descent.bowl_gradient, np.array([-2.6, 1.6]), lr, 30) for lr in (0.02, 0.1, 0.19)}
+    return Exhibit(
+        "Gradient descent on (x − 2)² + 1 from 5 with a learning rate of 0.1",
+        HEINZER,
+        ("step", "x", "f(x)"),
+        [(str(k), f"{x:.4f}", f"{y:.4f}") for k, (x, y) in enumerate(points)],
+        ("each step leaves 0.8 of the distance; the border is 2 / the greatest curvature, here 1, not 1 for every function",),
+        lambda path: pictures.draw_descent(np.stack([xs, descent.parabola(xs)], 1), points, surface, ways, path, "Descent"),
+    )
+
+
+def four_engines(seed: int) -> Exhibit:
+    """One model, four engines, one table of gradients."""
+    found = engines.compare(engines.make_network(seed))
+    rows = [(row.engine, f"{row.loss:.12f}", *(f"{value:.0e}" for value in row[2:])) for row in found]
+    return Exhibit(
+        "One network, four engines: the loss, and how far each gradient is from the judge's",
+        f"{FOUNDATIONS}; {HUNDRED_LINES}; {CHAPTER}",
+        ("engine", "loss", *engines.NAMES),
+        rows,
+        ("the judge differentiates by a complex step and knows no chain rule",),
+        None,
+    )
+
+
+EXPERIMENTS: dict[str, Callable[[int], Exhibit]] = {
+    "matmul": matrix_products,
+    "init": initial_weights,
+    "losses": three_losses,
+    "overfit": overfitting,
+    "xor-like": product_of_two,
+    "descent": descending,
+    "gradients": four_engines,
+}
+
+
+def some_images(train: int) -> tuple[layers_at_work.Images, str]:
+    """MNIST's first images where $GRADUS_DATA has them, else the digits that come with Gradus; and what they are called."""
+    folder = Path(os.environ.get("GRADUS_DATA", "")) / "mnist"
+    if (folder / "train-images-idx3-ubyte.gz").is_file():
+        whole = layers_at_work.load_data(folder)
+        return layers_at_work.Images(whole.x_train[:train], whole.y_train[:train], whole.x_valid[:1000], whole.y_valid[:1000]), "MNIST"
+    x, y, x_valid, y_valid = (part.numpy() for part in gradus.data.digits())
+    flat = [part.reshape(len(part), -1) / max(1.0, float(part.max())) for part in (x, x_valid)]
+    hot = [layers.index_to_one_hot(part, classes=10) for part in (y, y_valid)]
+    return layers_at_work.Images(flat[0][:train], hot[0][:train], flat[1], hot[1]), "digits"
+
+
+def run_experiment(name: str, seed: int, out: Path) -> None:
+    """Show one experiment, or all of them one after the other."""
+    for each in EXPERIMENTS if name == "all" else [name]:
+        show(each, EXPERIMENTS[each](seed), out)
+    if name == "all":
+        show("broadcast", broadcasting("64,3,256,256", "3,1,1"), out)

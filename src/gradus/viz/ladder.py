@@ -1,0 +1,99 @@
+"""Pictures of the ladder: times as bars, sizes by depth, losses by epoch, the way of a descent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradus.viz.style import BLUE, GREEN, GREY, LABEL, TICK, VERMILLION, Path, integer_ticks, new_figure, save_figure, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", GREY)
+
+
+def draw_times(seconds: Mapping[str, float], path: Path | None = None, title: str = "") -> Figure:
+    """Bars on a logarithmic axis, the slowest on top, each with its time and how many times as fast as the slowest it is."""
+    figure = new_figure(8.4, 1.3 + 0.42 * len(seconds), title)
+    panel = figure.subplots()
+    slowest = max(seconds.values())
+    names = sorted(seconds, key=lambda name: -seconds[name])
+    for place, name in enumerate(names):
+        value = seconds[name]
+        panel.barh(place, value, color=BLUE, height=0.62)
+        text = f" {readable(value)}" + ("" if value == slowest else f", {slowest / value:,.0f} ×")
+        panel.annotate(text, (value, place), va="center", fontsize=TICK)
+    panel.set(xscale="log", yticks=range(len(seconds)), xlim=(min(seconds.values()) / 2, slowest * 12))
+    panel.set_yticklabels(names, fontsize=LABEL)
+    panel.invert_yaxis()
+    tidy(panel, x="seconds a product (logarithmic)")
+    panel.grid(False, axis="y")
+    return save_figure(figure, path)
+
+
+def readable(seconds: float) -> str:
+    """Three digits and a unit.
+
+    >>> readable(0.00123), readable(2.5e-7)
+    ('1.23 ms', '0.25 µs')
+    """
+    for factor, unit in ((1.0, "s"), (1e3, "ms")):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def draw_depths(profiles: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]], path: Path | None = None, title: str = "") -> Figure:
+    """A panel for each activation, a curve for each law of the weights: spread over depth, logarithmic.
+
+    Args:
+        profiles: activation → law → (layer, spread).
+    """
+    figure = new_figure(5.4 * len(profiles), 4.6, title)
+    panels = figure.subplots(1, len(profiles), sharey=True, squeeze=False)[0]
+    for panel, (activation, laws) in zip(panels, profiles.items(), strict=True):
+        for colour, (law, points) in zip(COLOURS, laws.items(), strict=False):
+            panel.plot(
+                *zip(*[(layer, spread) for layer, spread in points if spread > 0], strict=True), color=colour, label=law, linewidth=1.8
+            )
+        panel.axhline(1.0, color=GREY, linewidth=0.8, linestyle=":")
+        panel.set_yscale("log")
+        tidy(panel, activation, "layer", "standard deviation (logarithmic)" if panel is panels[0] else "")
+        integer_ticks(panel)
+    panels[0].legend(fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none")
+    return save_figure(figure, path)
+
+
+def draw_lines(
+    curves: Mapping[str, Sequence[float]], path: Path | None = None, title: str = "", y: str = "loss", log: bool = False
+) -> Figure:
+    """One line for each name over the epochs, counted from 1."""
+    figure = new_figure(7.4, 4.4, title)
+    panel = figure.subplots()
+    for colour, (name, values) in zip(COLOURS, curves.items(), strict=False):
+        panel.plot(range(1, len(values) + 1), values, color=colour, linewidth=1.8, label=f"{name} (last: {values[-1]:.3g})")
+    if log:
+        panel.set_yscale("log")
+    tidy(panel, "", "epoch", y)
+    integer_ticks(panel)
+    panel.legend(fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none")
+    return save_figure(figure, path)
+
+
+def draw_descent(curve: Any, points: Any, surface: Any, ways: Mapping[str, Any], path: Path | None = None, title: str = "") -> Figure:
+    """On the left the points on a curve, rows (x, y); on the right ways over a surface (x, y, z), drawn as lines of equal height."""
+    figure = new_figure(11.0, 4.6, title)
+    left, right = figure.subplots(1, 2)
+    left.plot(*zip(*curve, strict=True), color=GREY, linewidth=1.4)
+    left.plot(*zip(*points, strict=True), color=VERMILLION, marker="o", linewidth=1.2, markersize=5)
+    for place, (x, y) in enumerate(points[:4]):
+        left.annotate(str(place), (x, y), (6, 4), textcoords="offset points", fontsize=TICK)
+    tidy(left, "(x − 2)² + 1 from 5, lr 0.1", "x", "f(x)")
+    right.contour(*surface, levels=14, colors="#B8B8B8", linewidths=0.8)
+    for colour, (name, way) in zip(COLOURS, ways.items(), strict=False):
+        right.plot(*zip(*way, strict=True), color=colour, marker=".", linewidth=1.2, label=name)
+    tidy(right, "½ (x² + 10 y²): one rate for two slopes", "x", "y")
+    right.set(xlim=(surface[0][0], surface[0][-1]), ylim=(surface[1][0], surface[1][-1]))
+    right.legend(fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none", loc="upper left")
+    return save_figure(figure, path)

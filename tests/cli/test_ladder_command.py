@@ -1,0 +1,43 @@
+"""``gradus ladder``: every experiment leaves a table, and a picture where it has one; bad shapes are told, not traced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradus.cli import main
+from gradus.cli.ladder import EXPERIMENTS, broadcasting, shape_of
+
+
+def test_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["ladder", "all", "--out", str(tmp_path)])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.png" for name in EXPERIMENTS if name != "gradients"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
+    assert text.count("\nafter ") == len(EXPERIMENTS) + 1
+    assert "the result has shape (64, 3, 256, 256)" in text
+    overfit = text.split("learnt by heart")[1]
+    assert overfit.split("\n\n")[1].strip().endswith("100%")
+
+
+def test_one_experiment_is_the_same_for_one_seed(tmp_path: Path) -> None:
+    assert EXPERIMENTS["xor-like"](3).rows == EXPERIMENTS["xor-like"](3).rows != EXPERIMENTS["xor-like"](4).rows
+    gaps = [float(text) for row in EXPERIMENTS["gradients"](0).rows for text in row[2:]]
+    assert len(gaps) == 20 and max(gaps) < 1e-10
+
+
+def test_broadcasting_is_explained_or_refused() -> None:
+    assert [row[3] for row in broadcasting("2,3", "3").rows] == ["2", "3"]
+    (remark,) = broadcasting("3,3", "2,3").remarks
+    assert remark.endswith("The size of tensor a (3) must match the size of tensor b (2) at non-singleton dimension 0")
+    assert shape_of("(64, 3)") == shape_of("64x3") == (64, 3) and shape_of("()") == ()
+
+
+def test_a_bad_shape_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["ladder", "broadcast", "2,a", "3"])
+    assert end.value.code == 2
+    assert "a shape is made of whole numbers" in capsys.readouterr().err
