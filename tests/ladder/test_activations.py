@@ -130,7 +130,7 @@ def test_a_hundred_and_fifty_two_products_of_512() -> None:
 
 
 def test_a_hundred_and_fifty_two_products_of_the_right_size() -> None:
-    stds = last_stds(range(4), depth=152, width=512, scale=512**-0.5, batch=1)
+    stds = last_stds(range(2), depth=152, width=512, scale=512**-0.5, batch=1)
     assert stds.min() > 0.2 and stds.max() < 3.0
 
 
@@ -158,7 +158,7 @@ def test_overflow_comes_when_the_square_root_of_the_width_says() -> None:
     for width, dtype in ((100, np.float32), (512, np.float32), (512, np.float16)):
         k = activations.products_until_overflow(width, dtype)
         assert width ** (k / 2) == pytest.approx(float(np.finfo(dtype).max), rel=1e-9)
-    found = [activations.first_not_finite(through_layers(rng(seed), 32, 512, batch=1)) for seed in SEEDS]
+    found = [activations.first_not_finite(through_layers(rng(seed), 32, 512, batch=1)) for seed in range(4)]
     assert set(found) <= {28, 29, 30}  # 28.4: twenty-eight products are representable, the twenty-ninth is not
     assert activations.products_until_overflow(512) == pytest.approx(28.4, abs=0.05)
 
@@ -175,8 +175,8 @@ def test_numpys_float32_spread_overflows_at_half_way() -> None:
 
 @pytest.mark.parametrize("activation, expected", [(identity, 512.0), (relu, 256.0)])
 def test_the_mean_square_grows_512_fold_and_half_of_it_with_a_relu(activation, expected: float) -> None:
-    found = [activations.mean_square_after_a_product(rng(seed), draws=40, activation=activation) for seed in range(3)]
-    np.testing.assert_allclose(found, expected, rtol=0.06)
+    found = [activations.mean_square_after_a_product(rng(seed), draws=20, activation=activation) for seed in range(3)]
+    np.testing.assert_allclose(found, expected, rtol=0.08)
 
 
 def test_the_moments_of_a_rectified_normal_number() -> None:

@@ -58,6 +58,7 @@ def test_root_five_is_one_over_the_root_of_the_inputs_and_pytorchs_start(shape: 
         assert ours.shape == theirs.shape and abs(ours).max() <= bound and abs(theirs).max() <= bound * (1 + 1e-6)
     assert abs(w).max() > 0.999 * bound and w.std() == pytest.approx(layer.weight.std().item(), rel=0.02)
     assert w.std() == pytest.approx(bound / math.sqrt(3.0), rel=0.02)
+    assert b.std() == pytest.approx(bound / math.sqrt(3.0), rel=0.2)
     assert np.array_equal(w, kaiming_law(rng(0), shape, ROOT_FIVE)[0])
 
 
