@@ -85,17 +85,17 @@ def test_validation_weighs_examples_not_batches_and_leaves_no_trace() -> None:
 
 
 def test_training_mode_comes_back_after_validation() -> None:
-    seen: list[bool] = []
+    seen: list[tuple[bool, bool]] = []
 
     class Watch(ReLU):
         def forward(self, x):
-            seen.append(self.training)
+            seen.append((self.training, x.requires_grad))
             return super().forward(x)
 
     model = Sequential(LinearLayer(2, 3), Watch(), LinearLayer(3, 2))
     batch = [(np.ones((2, 2)), np.array([0, 1]))]
     fit(2, model, SGD(model.parameters(), 0.1), batch, batch)
-    assert seen == [True, False, True, False]
+    assert seen == [(True, True), (False, False)] * 2  # and validation keeps no tape
 
 
 def test_a_frozen_parameter_stays() -> None:
@@ -107,6 +107,9 @@ def test_a_frozen_parameter_stays() -> None:
     training_loop.train_epoch(model, optimizer, DataLoader(Dataset(task.x, task.y), 64))
     moved = [bool((p.value != b).any()) for p, b in zip(model.parameters(), before, strict=True)]
     assert moved == [False, False, True, True]
+    model[0].weight.grad = np.ones((16, 2))  # from before it was frozen
+    optimizer.step()
+    np.testing.assert_array_equal(model[0].weight.value, before[0])
 
 
 def test_an_optimizer_without_parameters_is_refused() -> None:
