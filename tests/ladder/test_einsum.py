@@ -98,6 +98,7 @@ def test_the_rows_of_the_clock() -> None:
     assert min(min(row[2:]) for row in rows) > 0
 
 
+@pytest.mark.slow
 def test_einsum_without_optimize_does_not_call_the_library() -> None:
     """Measured: 6 times the library's time at 300, and level with `optimize`; at 2 the thought costs more than the product."""
 

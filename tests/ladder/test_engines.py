@@ -92,6 +92,7 @@ def test_what_is_compiled_runs_compiled(tier: str) -> None:
     assert len(program.specialisations) == 1
 
 
+@pytest.mark.slow
 def test_the_compiled_step_is_the_faster_one() -> None:
     # A small network, where what surrounds the products weighs most; the margin is wide, since machines are busy.
     times = {row.engine: row for row in engines.timings(make_network(dtype=np.float32), repeats=60, tier="numpy")}

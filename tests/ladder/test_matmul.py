@@ -106,6 +106,7 @@ def test_timings_have_a_row_for_each_version() -> None:
     assert {row.name: row.ratio for row in rows} == pytest.approx({name: max(seconds.values()) / value for name, value in seconds.items()})
 
 
+@pytest.mark.slow
 def test_each_loop_taken_out_of_python_pays() -> None:
     """The steps of the documents, with wide margins: measured 2,400, 110, 140 and 530 times faster than three loops over arrays."""
 
