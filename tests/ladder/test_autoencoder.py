@@ -6,22 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from central_differences import numeric_gradient
 
 from gradus.ladder import autoencoder as rung
 from gradus.ladder.layers import tensor
-
-
-def numeric_gradient(f, x: np.ndarray, h: float = 1e-5) -> np.ndarray:
-    """∂f/∂x by central differences; x is a float64 array that f reads, changed in place and put back."""
-    found = np.zeros(x.shape)
-    for place in np.ndindex(x.shape):
-        kept = x[place]
-        x[place] = kept + h
-        above = float(f())
-        x[place] = kept - h
-        found[place] = (above - float(f())) / (2 * h)
-        x[place] = kept
-    return found
 
 
 @pytest.fixture
