@@ -16,6 +16,7 @@ from gradus.viz import ladder as pictures
 
 FOUNDATIONS = '"Building the foundations of Deep Learning from scratch"'
 HUNDRED_LINES = 'eisenjulian, "Neural Networks in 100 lines of pure Python"'
+DRAWN = ("plain normal", "narrow uniform", "Xavier normal", "Kaiming normal")  # the uniform twins of two of them lie upon them
 CHAPTER = 'J. Howard, S. Gugger, "Deep Learning for Coders", chapter 17: "A Neural Net from the Foundations"'
 HEINZER = 'Heinzer, "Creating a Neural Network from scratch - Part I"'
 
@@ -107,7 +108,8 @@ def initial_weights(seed: int) -> Exhibit:
     rows = [(law, activation, *(f"{profile[k].std:.3g}" for k in at)) for (law, activation), profile in found.items()]
     by_activation: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for (law, activation), profile in found.items():
-        by_activation.setdefault(activation, {})[law] = [(row.layer, row.std) for row in profile]
+        if law in DRAWN:
+            by_activation.setdefault(activation.replace("_", " "), {})[law] = [(row.layer, row.std) for row in profile]
     return Exhibit(
         "The spread of activations after 1, 10 and 50 layers of width 100",
         f"{FOUNDATIONS}; {CHAPTER}",
