@@ -12,23 +12,11 @@ import numpy as np
 import pytest
 from central_differences import numeric_gradient
 
+from gradus.ladder import classification
 from gradus.ladder import layers as rung
 from gradus.ladder import layers_at_work as work
-from gradus.ladder.layers import (
-    MSE,
-    MSES,
-    CrossEntropy,
-    FeedForwardNN,
-    Layer,
-    Linear,
-    Loss,
-    Model,
-    ReLU,
-    Softmax,
-    index_to_one_hot,
-    softmax,
-    tensor,
-)
+from gradus.ladder.classification import MSES, CrossEntropy, Softmax, index_to_one_hot, softmax
+from gradus.ladder.layers import MSE, FeedForwardNN, Layer, Linear, Loss, Model, ReLU, tensor
 
 LOSSES = [MSE, MSES, CrossEntropy]
 
@@ -70,7 +58,14 @@ def two_layers(rng, outputs: int = 3, dtype=np.float64) -> Model:
 # What it stands on
 
 
-@pytest.mark.parametrize("module, more", [(rung, set()), (work, {"gradus.ladder.layers"})])
+@pytest.mark.parametrize(
+    "module, more",
+    [
+        (rung, set()),
+        (classification, {"gradus.ladder.layers"}),
+        (work, {"gradus.ladder.layers", "gradus.ladder.classification"}),
+    ],
+)
 def test_it_needs_numpy_and_the_standard_library_only(module, more) -> None:
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
@@ -416,10 +411,10 @@ def test_softmax_ignores_a_shift_and_does_not_overflow(rng) -> None:
 def test_the_jacobian_of_softmax(rng) -> None:
     x = rng.standard_normal(5)
     rows = [numeric_gradient(lambda i=i: softmax(x)[i], x) for i in range(5)]
-    found = rung.softmax_jacobian(softmax(x))
+    found = classification.softmax_jacobian(softmax(x))
     np.testing.assert_allclose(found, rows, atol=1e-9)
     np.testing.assert_allclose(found.sum(0), 0, atol=1e-16)  # a shift of all inputs changes nothing
-    assert rung.softmax_jacobian(softmax(rng.standard_normal((7, 5)))).shape == (7, 5, 5)
+    assert classification.softmax_jacobian(softmax(rng.standard_normal((7, 5)))).shape == (7, 5, 5)
 
 
 def test_both_gradients_of_mses_agree(rng) -> None:
@@ -436,7 +431,7 @@ def test_cross_entropy_is_the_mean_over_examples(rng) -> None:
     for target in (labels, one_hot(labels, 4)):
         assert math.isclose(loss(y, target), sum(by_hand) / 6, rel_tol=1e-12)
         np.testing.assert_allclose(loss.gradient(), (softmax(y) - one_hot(labels, 4)) / 6, rtol=1e-12, atol=1e-16)
-    assert math.isclose(rung.nll(rung.log_softmax(y), labels), sum(by_hand) / 6, rel_tol=1e-12)
+    assert math.isclose(classification.nll(classification.log_softmax(y), labels), sum(by_hand) / 6, rel_tol=1e-12)
     assert math.isclose(loss(np.zeros((3, 10)), np.array([1, 2, 3])), math.log(10), rel_tol=1e-12)  # the 2.30 of an untrained network
 
 
@@ -465,10 +460,10 @@ def test_cross_entropy_survives_one_confident_mistake() -> None:
 
 def test_log_softmax_three_ways(rng) -> None:
     x = rng.standard_normal((4, 5))
-    first, second, third = rung.log_softmax_three_ways(x)
+    first, second, third = classification.log_softmax_three_ways(x)
     np.testing.assert_allclose(first, second, rtol=1e-12)
     np.testing.assert_allclose(second, third, rtol=1e-12)
-    first, second, third = rung.log_softmax_three_ways(np.array([-1000.0, 0.0, 1000.0]))
+    first, second, third = classification.log_softmax_three_ways(np.array([-1000.0, 0.0, 1000.0]))
     assert np.isinf(first[0]) and np.isinf(second).all() and third.tolist() == [-2000.0, -1000.0, 0.0]
 
 
@@ -527,12 +522,13 @@ def test_an_untrained_model_guesses(mnist) -> None:
         model = Model([Linear(784, 50, rng), ReLU(), Linear(50, 10, rng)], CrossEntropy())
         y = model(x)
         assert 2.2 < model.loss(y, t) < 3.0  # printed as 2592: that is the sum over 1,000 images
-        assert 0.02 < rung.calculate_accuracy(y, t) < 0.25
+        assert 0.02 < classification.calculate_accuracy(y, t) < 0.25
 
 
 def test_accuracy_takes_both_forms_of_labels() -> None:
     y = np.array([[0.1, 0.9, 0.0], [0.9, 0.1, 0.0], [0.0, 0.4, 0.6], [0.5, 0.2, 0.3]])
-    assert rung.calculate_accuracy(y, np.array([1, 0, 2, 2])) == rung.calculate_accuracy(y, one_hot(np.array([1, 0, 2, 2]), 3)) == 0.75
+    for labels in (np.array([1, 0, 2, 2]), one_hot(np.array([1, 0, 2, 2]), 3)):
+        assert classification.calculate_accuracy(y, labels) == 0.75
 
 
 def test_one_hot_rows(rng) -> None:
@@ -646,8 +642,8 @@ def test_one_epoch_row_is_what_it_says() -> None:
     rng = np.random.default_rng(5)
     model, loss = Model([Linear(784, 50, rng), ReLU(), Linear(50, 10, rng)]), CrossEntropy()
     assert math.isclose(row.loss, loss(model(loader.x_train), loader.y_train), rel_tol=1e-5)
-    assert math.isclose(row.accuracy, rung.calculate_accuracy(model(loader.x_train), loader.y_train))
-    assert row.valid_accuracy == rung.calculate_accuracy(model(loader.x_valid), loader.y_valid)
+    assert math.isclose(row.accuracy, classification.calculate_accuracy(model(loader.x_train), loader.y_train))
+    assert row.valid_accuracy == classification.calculate_accuracy(model(loader.x_valid), loader.y_valid)
 
 
 def test_softmax_shrinks_the_gradient_of_mse() -> None:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from gradus.data import mnist
-from gradus.ladder import training_loop
+from gradus.ladder import data_loader, training_loop, training_stages
+from gradus.ladder.data_loader import DataLoader, Dataset, Sampler
 from gradus.ladder.module import Dropout, LinearLayer, Parameter, ReLU, Sequential
-from gradus.ladder.training_loop import SGD, STAGES, DataLoader, Dataset, Sampler, evaluate, fit, make_task, manual
+from gradus.ladder.training_loop import SGD, evaluate, fit
+from gradus.ladder.training_stages import STAGES, make_task, manual
 
 torch = pytest.importorskip("torch")
 
@@ -32,7 +34,7 @@ def test_the_stages_tell_tasks_apart() -> None:
 
 
 def test_agreement_is_a_table() -> None:
-    rows = training_loop.agreement(make_task(3))
+    rows = training_stages.agreement(make_task(3))
     assert [row.stage for row in rows] == [stage.__name__ for stage in STAGES]
     assert {row.difference for row in rows} == {0.0}
     assert {row.last_loss for row in rows} == {manual(make_task(3))[-1]}
@@ -41,7 +43,7 @@ def test_agreement_is_a_table() -> None:
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_the_loop_is_that_of_pytorch(momentum: float) -> None:
     task = make_task(5, lr=0.1)
-    model = Sequential(*training_loop.network(task))
+    model = Sequential(*training_stages.network(task))
     theirs = torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2)).double()
     with torch.no_grad():
         for t, p in zip(theirs.parameters(), model.parameters(), strict=True):
@@ -64,7 +66,7 @@ def test_the_loop_is_that_of_pytorch(momentum: float) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_validation_measures_what_was_learnt(seed: int) -> None:
     task = make_task(seed)
-    model = Sequential(*training_loop.network(task))
+    model = Sequential(*training_stages.network(task))
     train, valid = DataLoader(Dataset(task.x, task.y), 64), DataLoader(Dataset(task.x_valid, task.y_valid), 128)
     untrained = evaluate(model, valid)
     history = fit(40, model, SGD(model.parameters(), 0.5), train, valid)
@@ -76,7 +78,7 @@ def test_validation_measures_what_was_learnt(seed: int) -> None:
 
 def test_validation_weighs_examples_not_batches_and_leaves_no_trace() -> None:
     task = make_task(0, n=130)
-    model = Sequential(*training_loop.network(task), Dropout(0.5))
+    model = Sequential(*training_stages.network(task), Dropout(0.5))
     data = Dataset(task.x, task.y)
     found = [evaluate(model, DataLoader(data, size)) for size in (1, 64, 130)]
     np.testing.assert_allclose(found, [found[0]] * 3, rtol=1e-12)
@@ -100,7 +102,7 @@ def test_training_mode_comes_back_after_validation() -> None:
 
 def test_a_frozen_parameter_stays() -> None:
     task = make_task()
-    model = Sequential(*training_loop.network(task))
+    model = Sequential(*training_stages.network(task))
     optimizer = SGD(model.parameters(), 0.5)
     model[0].requires_grad_(False)  # after the optimizer was made
     before = [p.value.copy() for p in model.parameters()]
@@ -124,7 +126,7 @@ def test_an_optimizer_without_parameters_is_refused() -> None:
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
 def test_a_parameter_named_twice_moves_once(momentum: float) -> None:
-    once, twice = training_loop.named_twice(momentum, steps=4)
+    once, twice = training_stages.named_twice(momentum, steps=4)
     p = torch.zeros((), requires_grad=True)
     optimizer = torch.optim.SGD([p], lr=1.0, momentum=momentum)
     for _ in range(4):
@@ -150,7 +152,7 @@ def test_tied_layers_are_updated_once() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_forgotten_gradients_add_up(seed: int) -> None:
-    losses = training_loop.forgotten_zero_grad(make_task(seed, epochs=20))
+    losses = training_stages.forgotten_zero_grad(make_task(seed, epochs=20))
     assert losses.right[0] == losses.mistaken[0]
     assert losses.right[1] == losses.mistaken[1]  # the first step is the same
     assert losses.right[2] != losses.mistaken[2]
@@ -211,8 +213,14 @@ def test_five_epochs_of_digits(gradus_data: Path, seed: int) -> None:
     assert accuracies[-1] > 0.9
 
 
-def test_the_rung_needs_the_one_below_alone() -> None:
-    tree = ast.parse(Path(training_loop.__file__).read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    "rung, more",
+    [(data_loader, set()), (training_loop, {"module"}), (training_stages, {"module", "training_loop", "data_loader"})],
+)
+def test_the_rung_needs_those_below_alone(rung, more: set[str]) -> None:
+    tree = ast.parse(Path(rung.__file__).read_text(encoding="utf-8"))
     modules = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     modules |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert {name for name in modules if name.split(".")[0] not in {"numpy", *sys.stdlib_module_names}} == {"gradus.ladder.module"}
+    assert {name for name in modules if name.split(".")[0] not in {"numpy", *sys.stdlib_module_names}} == {
+        f"gradus.ladder.{name}" for name in more
+    }

@@ -13,7 +13,7 @@ BUILTINS = {"eval", "exec", "compile", "__import__"}
 
 # The compiler's own texts become functions in this one file; no text from outside ever reaches it.
 # The second evaluates the answers that are written in it, so that what is shown and what is run are one.
-MAKES_CODE = {"compiler/source_code.py": {"exec", "compile"}, "ladder/tensors.py": {"eval"}}
+MAKES_CODE = {"compiler/source_code.py": {"exec", "compile"}, "ladder/tensors_at_work.py": {"eval"}}
 
 
 def unsafe(source: str) -> list[str]:

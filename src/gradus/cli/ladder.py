@@ -11,7 +11,7 @@ import numpy as np
 
 import gradus
 from gradus.errors import UsageError
-from gradus.ladder import closures_at_work, descent, engines, initialisation, layers, layers_at_work, matmul, tensors
+from gradus.ladder import classification, closures_at_work, descent, engines, initialisation, layers_at_work, matmul, tensors
 from gradus.viz import ladder as pictures
 
 FOUNDATIONS = '"Building the foundations of Deep Learning from scratch"'
@@ -220,7 +220,7 @@ def some_images(train: int) -> tuple[layers_at_work.Images, str]:
         return layers_at_work.Images(whole.x_train[:train], whole.y_train[:train], whole.x_valid[:1000], whole.y_valid[:1000]), "MNIST"
     x, y, x_valid, y_valid = (part.numpy() for part in gradus.data.digits())
     flat = [part.reshape(len(part), -1) / max(1.0, float(part.max())) for part in (x, x_valid)]
-    hot = [layers.index_to_one_hot(part, classes=10) for part in (y, y_valid)]
+    hot = [classification.index_to_one_hot(part, classes=10) for part in (y, y_valid)]
     return layers_at_work.Images(flat[0][:train], hot[0][:train], flat[1], hot[1]), "digits"
 
 

@@ -3,9 +3,11 @@
 from gradus.ladder import (
     activations,
     autoencoder,
+    classification,
     closure_layers,
     closures,
     closures_at_work,
+    data_loader,
     definitions,
     descent,
     einsum,
@@ -20,7 +22,10 @@ from gradus.ladder import (
     pure_python,
     symbolic,
     tape,
+    tape_at_work,
     tensors,
+    tensors_at_work,
     training_loop,
+    training_stages,
     why_root_five,
 )

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import gradus
-from gradus.ladder import closures, layers, tape
+from gradus.ladder import closures, layers, tape, tape_at_work
 
 NAMES = ("w1", "b1", "w2", "b2")
 
@@ -156,7 +156,7 @@ def with_tape(network: Network) -> Step:
         w1, b1, w2, b2 = parameters
         for p in parameters:
             p.grad = None
-        loss = tape.mse(tape.MyRelu.apply(x @ w1 + b1) @ w2 + b2, network.y)
+        loss = tape_at_work.mse(tape.MyRelu.apply(x @ w1 + b1) @ w2 + b2, network.y)
         loss.backward()
         return Result(float(loss.value), tuple(p.grad for p in parameters))
 

@@ -1,6 +1,7 @@
 """The layers at work: images in batches, a classifier trained, three losses compared, and what the sources print beside what is true.
 
-Every experiment returns numbers and draws nothing but from the seed it is given. The layers are those of `layers.py`.
+Every experiment returns numbers and draws nothing but from the seed it is given. The layers are those of `layers.py`, the losses also of
+`classification.py`.
 
 Sources: M. Heinzer, "Creating a Neural Network from scratch - Part I", 2020 (the data classes, the three losses side by side, 100 images
 learnt by heart, the weight gradient by outer products); "Building the foundations of Deep Learning from scratch"; J. Howard, S. Gugger,
@@ -19,21 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradus.ladder.layers import (
-    MSE,
-    MSES,
-    CrossEntropy,
-    Linear,
-    Loss,
-    Model,
-    Random,
-    ReLU,
-    calculate_accuracy,
-    index_to_one_hot,
-    log_softmax,
-    relu,
-    softmax,
-)
+from gradus.ladder.classification import MSES, CrossEntropy, calculate_accuracy, index_to_one_hot, log_softmax, softmax
+from gradus.ladder.layers import MSE, Linear, Loss, Model, Random, ReLU, relu
 
 # --- Data -----------------------------------------------------------------------------------------------------------------------------
 

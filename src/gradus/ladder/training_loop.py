@@ -1,38 +1,28 @@
-"""The training loop: from four arrays updated by hand to a loop with shuffled loaders and validation, in eleven stages.
+"""The training loop: an optimiser that updates, an epoch of batches, and validation between the epochs.
 
-The rung below made modules; here they earn their keep. Each stage is a function that takes a `Task` and returns the loss of every batch;
-it removes one thing that the one before had to spell out. All give exactly the same losses, to the last bit (`agreement`).
+The rung below made modules; here they earn their keep: whatever the model is, its parameters are updated by two calls. How the loop came
+to be, from four arrays updated by hand, is told in eleven steps by `training_stages`; the batches come from `data_loader`.
 
 Gradients add up, so that a shared parameter gets every contribution; so somebody has to clear them. Here it is `Optimizer.zero_grad`, after
-each step. What happens when it is forgotten: `forgotten_zero_grad`. What happens when an optimiser is given a parameter twice:
-`named_twice`.
+each step.
 
-Sources: Jeremy Howard, Practical Deep Learning for Coders, part 2, 2019 (the loop grows in this order, up to loaders with samplers and
-validation); Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020, chapters 17 and 19.
+Sources: Jeremy Howard, Practical Deep Learning for Coders, part 2, 2019; Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with
+fastai and PyTorch, 2020, chapters 17 and 19.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradus.ladder.module import (
-    DummyModule,
-    LinearLayer,
     Module,
-    ModuleList,
     Parameter,
-    PlainLinear,
-    ReLU,
-    Sequential,
     Tensor,
     cross_entropy,
-    kaiming,
-    linear,
     no_grad,
-    relu,
 )
 
 # --- The optimiser -----------------------------------------------------------------------------------------------------------------
@@ -85,244 +75,7 @@ class SGD(Optimizer):
         p.value = p.value - self.lr * v
 
 
-# --- Data --------------------------------------------------------------------------------------------------------------------------
-
-
-class Dataset:
-    """Pairs (x[i], y[i]); `i` may be a slice.
-
-    >>> data = Dataset(np.arange(4.0), np.arange(4))
-    >>> len(data), data[1:3]
-    (4, (array([1., 2.]), array([1, 2])))
-    """
-
-    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
-        if len(x) != len(y):
-            raise ValueError(f"{len(x)} inputs cannot be paired with {len(y)} targets")
-        self.x, self.y = x, y
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, i: Any) -> tuple[Any, Any]:
-        return self.x[i], self.y[i]
-
-
-class Sampler:
-    """The order of an epoch: 0 … n-1, or, given a generator, shuffled afresh every time.
-
-    >>> list(Sampler(3)), sorted(Sampler(3, np.random.default_rng(0)))
-    ([0, 1, 2], [0, 1, 2])
-    """
-
-    def __init__(self, n: int, rng: np.random.Generator | None = None) -> None:
-        self.n, self.rng = n, rng
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.n) if self.rng is None else self.rng.permutation(self.n).tolist())
-
-
-def collate(items: Sequence[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Examples to a batch: [(x₀, y₀), (x₁, y₁), …] -> (stacked x, stacked y).
-
-    >>> collate([(np.ones(2), 0), (np.zeros(2), 1)])
-    (array([[1., 1.],
-           [0., 0.]]), array([0, 1]))
-    """
-    xs, ys = zip(*items)
-    return np.stack(xs), np.stack(ys)
-
-
-class DataLoader:
-    """Batches of a data set in a sampler's order; the last one may be smaller, unless `drop_last`. `len` is the number of batches.
-
-    >>> loader = DataLoader(Dataset(np.arange(5.0), np.arange(5)), 2)
-    >>> len(loader), [y.tolist() for x, y in loader]
-    (3, [[0, 1], [2, 3], [4]])
-    """
-
-    def __init__(
-        self,
-        dataset: Any,
-        batch_size: int,
-        sampler: Iterable[int] | None = None,
-        collate: Callable[[list[Any]], Any] = collate,
-        drop_last: bool = False,
-    ) -> None:
-        self.dataset, self.batch_size, self.collate, self.drop_last = dataset, batch_size, collate, drop_last
-        self.sampler: Any = Sampler(len(dataset)) if sampler is None else sampler
-
-    def __len__(self) -> int:
-        n = len(self.sampler)
-        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
-
-    def __iter__(self) -> Iterator[Any]:
-        order = list(self.sampler)
-        for k in range(len(self)):
-            yield self.collate([self.dataset[i] for i in order[k * self.batch_size : (k + 1) * self.batch_size]])
-
-
-# --- The stages --------------------------------------------------------------------------------------------------------------------
-
-
-class Task(NamedTuple):
-    """What is to be learnt, and how: x (N, n_in), labels y (N,), others to validate on, the three widths, and the numbers of the loop."""
-
-    x: np.ndarray
-    y: np.ndarray
-    x_valid: np.ndarray
-    y_valid: np.ndarray
-    widths: tuple[int, int, int]
-    lr: float = 0.5
-    batch_size: int = 64
-    epochs: int = 2
-    seed: int = 0
-
-
-def make_task(seed: int = 0, n: int = 500, **numbers: Any) -> Task:
-    """Points in the plane, two classes: do the signs of both coordinates differ? No straight line tells them apart.
-
-    >>> task = make_task(n=4)
-    >>> (task.x[:, 0] < 0).tolist(), (task.x[:, 1] < 0).tolist(), task.y.tolist()
-    ([False, False, True, False], [True, False, False, False], [1, 0, 1, 0])
-    """
-    x = np.random.default_rng(seed).standard_normal((2 * n, 2))
-    y = (x[:, 0] * x[:, 1] < 0).astype(int)
-    return Task(x[:n], y[:n], x[n:], y[n:], (2, 16, 2), seed=seed, **numbers)
-
-
-def slices(task: Task) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All batches of all epochs, in order."""
-    for _ in range(task.epochs):
-        for i in range(0, len(task.x), task.batch_size):
-            yield task.x[i : i + task.batch_size], task.y[i : i + task.batch_size]
-
-
-def manual(task: Task) -> list[float]:
-    """1. Four arrays by name: each is made, used, updated and cleared in a line of its own."""
-    rng, (n_in, hidden, n_out) = np.random.default_rng(task.seed), task.widths
-    w1, b1 = Parameter(kaiming(rng, n_in, hidden)), Parameter(np.zeros(hidden))
-    w2, b2 = Parameter(kaiming(rng, hidden, n_out)), Parameter(np.zeros(n_out))
-    losses = []
-    for x, y in slices(task):
-        loss = cross_entropy(linear(relu(linear(Tensor(x), w1, b1)), w2, b2), y)
-        loss.backward()
-        w1.value = w1.value - task.lr * w1.grad
-        b1.value = b1.value - task.lr * b1.grad
-        w2.value = w2.value - task.lr * w2.grad
-        b2.value = b2.value - task.lr * b2.grad
-        w1.grad = b1.grad = w2.grad = b2.grad = None
-        losses.append(float(loss.value))
-    return losses
-
-
-def loop_over_parameters(task: Task, model: Callable[[Tensor], Tensor], parameters: Callable[[], Iterable[Parameter]]) -> list[float]:
-    """The loop of stages 2 to 6: whatever the model is made of, its parameters are updated in one line."""
-    losses = []
-    for x, y in slices(task):
-        loss = cross_entropy(model(Tensor(x)), y)
-        loss.backward()
-        for p in parameters():
-            p.value = p.value - task.lr * p.grad
-            p.grad = None
-        losses.append(float(loss.value))
-    return losses
-
-
-def with_parameters(task: Task) -> list[float]:
-    """2. Layers list their parameters, so the update is a loop; the list of layers is still kept by hand."""
-    rng, (n_in, hidden, n_out) = np.random.default_rng(task.seed), task.widths
-    l1, l2 = PlainLinear(rng, n_in, hidden), PlainLinear(rng, hidden, n_out)
-    return loop_over_parameters(task, lambda x: l2(relu(l1(x))), lambda: [*l1.parameters(), *l2.parameters()])
-
-
-def with_dummy_module(task: Task) -> list[float]:
-    """3. `__setattr__` keeps the list of layers."""
-    model = DummyModule(np.random.default_rng(task.seed), *task.widths)
-    return loop_over_parameters(task, model, model.parameters)
-
-
-class ByHand(Module):
-    """Layers in a plain list, which `__setattr__` cannot look into: they are registered by `add_module`."""
-
-    def __init__(self, layers: Sequence[Module]) -> None:
-        self.layers = layers
-        for i, layer in enumerate(layers):
-            self.add_module(f"layer_{i}", layer)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """One after another."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-
-class InAList(Module):
-    """The same with a `ModuleList`, which registers what it holds."""
-
-    def __init__(self, layers: Sequence[Module]) -> None:
-        self.layers = ModuleList(layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """One after another."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-
-def network(task: Task) -> list[Module]:
-    """Linear, ReLU, Linear, with the weights of every other stage."""
-    rng, (n_in, hidden, n_out) = np.random.default_rng(task.seed), task.widths
-    return [LinearLayer(n_in, hidden, rng), ReLU(), LinearLayer(hidden, n_out, rng)]
-
-
-def with_add_module(task: Task) -> list[float]:
-    """4. A base class for any model; layers in a list are registered one by one."""
-    model = ByHand(network(task))
-    return loop_over_parameters(task, model, model.parameters)
-
-
-def with_module_list(task: Task) -> list[float]:
-    """5. The list registers them."""
-    model = InAList(network(task))
-    return loop_over_parameters(task, model, model.parameters)
-
-
-def with_sequential(task: Task) -> list[float]:
-    """6. The list also knows what to do with them: no class is written for the model."""
-    model = Sequential(*network(task))
-    return loop_over_parameters(task, model, model.parameters)
-
-
-def with_optimizer(task: Task) -> list[float]:
-    """7. Update and clearing have names: `step` and `zero_grad`."""
-    model = Sequential(*network(task))
-    optimizer, losses = SGD(model.parameters(), task.lr), []
-    for x, y in slices(task):
-        loss = cross_entropy(model(Tensor(x)), y)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(float(loss.value))
-    return losses
-
-
-def with_dataset(task: Task) -> list[float]:
-    """8. Inputs and targets are cut together."""
-    model, data = Sequential(*network(task)), Dataset(task.x, task.y)
-    optimizer, losses = SGD(model.parameters(), task.lr), []
-    for _ in range(task.epochs):
-        for i in range(0, len(data), task.batch_size):
-            x, y = data[i : i + task.batch_size]
-            loss = cross_entropy(model(Tensor(x)), y)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            losses.append(float(loss.value))
-    return losses
+# --- The loop -----------------------------------------------------------------------------------------------------------------------
 
 
 def train_epoch(model: Module, optimizer: Optimizer, loader: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[float]:
@@ -335,22 +88,6 @@ def train_epoch(model: Module, optimizer: Optimizer, loader: Iterable[tuple[np.n
         optimizer.zero_grad()
         losses.append(float(loss.value))
     return losses
-
-
-def with_data_loader(task: Task) -> list[float]:
-    """9. The loop over batches moves into the loader; here its batches are slices, as before."""
-    model, data = Sequential(*network(task)), Dataset(task.x, task.y)
-    optimizer = SGD(model.parameters(), task.lr)
-    loader = [data[i : i + task.batch_size] for i in range(0, len(data), task.batch_size)]
-    return [loss for _ in range(task.epochs) for loss in train_epoch(model, optimizer, loader)]
-
-
-def with_sampler(task: Task) -> list[float]:
-    """10. A sampler says which examples come, `collate` makes a batch of them: any order, any data. Here the order is 0, 1, 2, …"""
-    model, data = Sequential(*network(task)), Dataset(task.x, task.y)
-    optimizer = SGD(model.parameters(), task.lr)
-    loader = DataLoader(data, task.batch_size, Sampler(len(data)), collate)
-    return [loss for _ in range(task.epochs) for loss in train_epoch(model, optimizer, loader)]
 
 
 class History(NamedTuple):
@@ -371,6 +108,7 @@ class Evaluation(NamedTuple):
 def evaluate(model: Module, loader: Iterable[tuple[np.ndarray, np.ndarray]]) -> Evaluation:
     """Run the model in evaluation mode, without a tape.
 
+    >>> from gradus.ladder.module import Sequential
     >>> evaluate(Sequential(), [(np.eye(2), np.array([0, 0]))]).accuracy
     0.5
     """
@@ -395,101 +133,3 @@ def fit(epochs: int, model: Module, optimizer: Optimizer, train_loader: Iterable
         history.valid_losses.append(found.loss)
         history.accuracies.append(found.accuracy)
     return history
-
-
-def with_validation(task: Task) -> list[float]:
-    """11. The whole loop; looking at other data after each epoch does not change the training."""
-    model = Sequential(*network(task))
-    optimizer = SGD(model.parameters(), task.lr)
-    loader, valid = DataLoader(Dataset(task.x, task.y), task.batch_size), DataLoader(Dataset(task.x_valid, task.y_valid), 128)
-    return fit(task.epochs, model, optimizer, loader, valid).losses
-
-
-STAGES = (
-    manual,
-    with_parameters,
-    with_dummy_module,
-    with_add_module,
-    with_module_list,
-    with_sequential,
-    with_optimizer,
-    with_dataset,
-    with_data_loader,
-    with_sampler,
-    with_validation,
-)
-
-
-class StageRow(NamedTuple):
-    """A stage, its last loss, and the largest difference of any of its losses from those of the stage before."""
-
-    stage: str
-    last_loss: float
-    difference: float
-
-
-def agreement(task: Task | None = None) -> list[StageRow]:
-    """Run all stages on one task.
-
-    >>> {row.difference for row in agreement()}
-    {0.0}
-    """
-    rows, before = [], None
-    for stage in STAGES:
-        losses = stage(make_task() if task is None else task)
-        before = losses if before is None else before
-        rows.append(StageRow(stage.__name__, losses[-1], max(abs(a - b) for a, b in zip(losses, before, strict=True))))
-        before = losses
-    return rows
-
-
-# --- Two mistakes ------------------------------------------------------------------------------------------------------------------
-
-
-class Losses(NamedTuple):
-    """The same training, as it should be and with the mistake."""
-
-    right: list[float]
-    mistaken: list[float]
-
-
-def forgotten_zero_grad(task: Task | None = None) -> Losses:
-    """Without `zero_grad` each step goes along the sum of all gradients so far: the loss leaps about and does not come down.
-
-    >>> losses = forgotten_zero_grad(make_task(epochs=20))
-    >>> losses.right[-1] < 0.2 < max(losses.mistaken[-8:])
-    True
-    """
-    task = make_task() if task is None else task
-
-    class Forgetful(SGD):
-        def zero_grad(self) -> None:
-            """Does nothing."""
-
-    def run(kind: type[SGD]) -> list[float]:
-        model = Sequential(*network(task))
-        optimizer, loader = kind(model.parameters(), task.lr), DataLoader(Dataset(task.x, task.y), task.batch_size)
-        return [loss for _ in range(task.epochs) for loss in train_epoch(model, optimizer, loader)]
-
-    return Losses(run(SGD), run(Forgetful))
-
-
-def named_twice(momentum: float = 0.9, steps: int = 3) -> tuple[float, float]:
-    """Where a parameter stands after steps with gradient 1 and lr 1: named once, and twice in a list that nobody rid of doubles.
-
-    Twice is not only twice as far: the velocity is updated twice as well, and later steps drift further apart.
-
-    >>> named_twice(momentum=0.0), named_twice(momentum=0.5, steps=2)
-    ((-3.0, -6.0), (-2.5, -6.125))
-    """
-
-    def run(doubled: bool) -> float:
-        p = Parameter(np.array(0.0))
-        optimizer = SGD([p, p], lr=1.0, momentum=momentum)
-        optimizer.parameters = [p, p] if doubled else optimizer.parameters
-        for _ in range(steps):
-            p.grad = np.array(1.0)
-            optimizer.step()
-        return float(p.value)
-
-    return run(False), run(True)
