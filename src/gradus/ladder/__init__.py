@@ -3,6 +3,7 @@
 from gradus.ladder import (
     activations,
     autoencoder,
+    backprop,
     classification,
     closure_layers,
     closures,
