@@ -201,7 +201,7 @@ def draw_network(seed: int = 0) -> Network:
     rng = np.random.default_rng(seed)
     while True:
         x1, x2, t = rng.choice([-2.0, -1.0, 1.0, 2.0, 3.0], 3).tolist()
-        network = Network(x1, x2, *rng.choice([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0], 9).tolist(), t)
+        network = Network._make([x1, x2, *rng.choice([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0], 9).tolist(), t])
         a1, a2, _, _, _, loss = (node.value for node in forward(network))
         if max(a1, a2) > 0 and a1 and a2 and loss:
             return network
