@@ -26,7 +26,7 @@ DOCUMENTS += sorted(file for folder in ("docs", "examples", "benchmarks") for fi
 SHELL = {"console", "bash", "sh", "shell"}
 PROGRAMS = {"gradus", "make", "python", "python3", "pip", "pytest", "pre-commit", "cd", "git"}  # what a document may ask to type
 MARKER = re.compile(r"<!--\s*(not run: (?P<reason>.+?)|needs (?P<needs>\w+))\s*-->")
-FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)")
+FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\{?[\w-]*)")  # {code-cell}: tests/book runs those
 
 
 class Block(NamedTuple):

@@ -34,9 +34,17 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
         raise missing_extra("matplotlib", "plot", "Drawing pictures") from error
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
+    figure._repr_png_ = lambda: png(figure)  # type: ignore[attr-defined]  # how a notebook shows what a cell ends with
     if title:
         figure.suptitle(title, fontsize=TITLE, fontweight="bold")
     return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
@@ -56,9 +64,7 @@ def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
 def save_figure(figure: Figure, path: Path | None) -> Figure:
     """Write the figure as PNG (if there is a path), whole or not at all, and hand it back."""
     if path is not None:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        atomic_write(path, buffer.getvalue())
+        atomic_write(path, png(figure))
     return figure
 
 

@@ -1,0 +1,43 @@
+"""The docstrings are half Markdown: code in single backticks, formulas with bars and stars. Here they become reStructuredText."""
+
+from __future__ import annotations
+
+import re
+
+from sphinx.application import Sphinx
+
+# What is left as it is: ``code``, `code`, :role:`text`, |…| of tables never occur.
+MARKUP = re.compile(r"(``.+?``|(?::[\w:]+:)?`[^`\n]+`)")
+TRAILING_UNDERSCORE = re.compile(r"(?<=\w)_(?=\W|$)")
+STARS = re.compile(r"(?<![\w*])(\*{1,2})(?=\w)(?!\w[^*\n]*\w?\1(?!\w))")  # *args, but not *a title*
+
+
+def escaped(line: str) -> str:
+    """Bars, trailing underscores and lonely stars mean themselves.
+
+    >>> escaped("|a - b| of `clip_` and clip_ for *args")
+    '\\\\|a - b\\\\| of `clip_` and clip\\\\_ for \\\\*args'
+    """
+    parts = MARKUP.split(line)
+    for k in range(0, len(parts), 2):
+        text = parts[k].replace("|", r"\|")
+        parts[k] = STARS.sub(lambda found: found[1].replace("*", r"\*"), TRAILING_UNDERSCORE.sub(r"\\_", text))
+    return "".join(parts)
+
+
+def process(app: Sphinx, what: str, name: str, object_: object, options: object, lines: list[str]) -> None:
+    """Escape prose; dialogues and literal blocks (after a line that ends in ``::``, and `.. math::`) stay."""
+    literal: int | None = None  # the indentation of the line that began a literal block
+    for number, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if literal is not None and line.strip() and indent <= literal:
+            literal = None
+        if literal is None and (line.rstrip().endswith("::") or line.lstrip().startswith(".. math::")):
+            literal = indent
+        elif literal is None and not line.lstrip().startswith((">>> ", "... ")):
+            lines[number] = escaped(line)
+
+
+def setup(app: Sphinx) -> dict:
+    app.connect("autodoc-process-docstring", process, priority=400)  # before napoleon's 500
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
