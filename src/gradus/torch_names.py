@@ -499,6 +499,22 @@ METHODS["normal_"] = lambda self, mean=0.0, std=1.0, generator=None: _fresh(
 
 
 @method
+def random_(self: Tensor, start: int | None = None, to: int | None = None, *, generator: Any = None) -> Tensor:
+    """Whole numbers in [start, to), or in [0, start) when called as ``random_(start)``; without bounds all that the dtype holds exactly.
+
+    Of int64 these are the numbers below 2⁵³.
+    """
+    low, high = (0, start) if to is None else (start or 0, to)
+    if high is None:
+        dtype = self.value.dtype
+        largest = {"b": lambda: 1, "f": lambda: 2 ** (np.finfo(dtype).nmant + 1)}.get(dtype.kind, lambda: int(np.iinfo(dtype).max))()
+        high = largest + 1 if largest < 2**53 else 2**53
+    if high <= low:
+        raise UsageError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}", fix="x.random_(0, 10)")
+    return _fresh(self, random.integers(low, high, self.value.shape, generator), "random_")
+
+
+@method
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Take over the values of another tensor, broadcast and cast to fit."""
     src = ops.astype(tensor_of(src), self.value.dtype)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import gradus
+from gradus.errors import UsageError
 
 MATRIX = np.arange(6.0).reshape(2, 3)
 
@@ -150,6 +151,11 @@ def test_lists_of_tensors(name: str, agree: Any) -> None:
         lambda T: T.randperm(10000),
         lambda T: T.empty(500, 20).uniform_(-1, 3),
         lambda T: T.empty(500, 20).normal_(2, 0.5),
+        lambda T: T.empty(500, 20).random_(9),
+        lambda T: T.empty(500, 20, dtype=T.long).random_(-2, 3),
+        lambda T: T.empty(500, 20, dtype=T.uint8).random_() / 255,
+        lambda T: T.empty(500, 20).random_() / 2**24,
+        lambda T: T.empty(500, 20, dtype=T.bool).random_(),
     ],
 )
 def test_random_tensors_have_pytorchs_shape_dtype_and_moments(call: Callable[[Any], Any]) -> None:
@@ -163,6 +169,14 @@ def test_random_tensors_have_pytorchs_shape_dtype_and_moments(call: Callable[[An
         assert a == pytest.approx(b, rel=0.06, abs=0.05)
     gradus.manual_seed(3)
     assert gradus.equal(mine, call(gradus))
+
+
+def test_random_whole_numbers_need_a_range() -> None:
+    for bounds in ((0,), (5, 5)):
+        with pytest.raises(RuntimeError):
+            torch.empty(3).random_(*bounds)
+        with pytest.raises(UsageError, match="expects 'from' to be less than 'to'"):
+            gradus.empty(3).random_(*bounds)
 
 
 def test_from_numpy_and_as_tensor_share_memory_and_tensor_copies() -> None:
