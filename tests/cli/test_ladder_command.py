@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ def test_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         main(["ladder", "all", "--out", str(tmp_path)])
     assert end.value.code == 0
     text = capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.png" for name in EXPERIMENTS if name != "gradients"}
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
+    pictures = {f"{name}.png" for name in EXPERIMENTS if name != "gradients"}
+    assert {path.name for path in tmp_path.iterdir()} == {*pictures, "backprop.html"}
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+    assert (tmp_path / "backprop.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert text.count("\nafter ") == len(EXPERIMENTS) + 1
     assert "the result has shape (64, 3, 256, 256)" in text
     overfit = text.split("learnt by heart")[1]
@@ -27,6 +30,18 @@ def test_one_experiment_is_the_same_for_one_seed(tmp_path: Path) -> None:
     assert EXPERIMENTS["xor-like"](3).rows == EXPERIMENTS["xor-like"](3).rows != EXPERIMENTS["xor-like"](4).rows
     gaps = [float(text) for row in EXPERIMENTS["gradients"](0).rows for text in row[2:]]
     assert len(gaps) == 20 and max(gaps) < 1e-10
+
+
+def test_a_pass_is_written_down_number_by_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["ladder", "backprop", "--seed", "0", "--out", str(tmp_path)])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert "\nafter J. Howard, S. Gugger" in text
+    assert re.search(r"^y +v₁·h₁ \+ v₂·h₂ \+ c +1\.5·4 \+ 1·3\.5 \+ \(−1\.5\) +8$", text, re.MULTILINE)
+    assert re.search(r"^a₁ → x₁ +15  w₁₁ = 1\.5 +22\.5  x₁: 5 \+ 22\.5 = 27\.5$", text, re.MULTILINE)
+    assert "x₁ 22.5 instead of 27.5 and x₂ 15 instead of 35" in text
+    assert "h₁ is dead" in "".join(EXPERIMENTS["backprop"](1).remarks) and "dead" not in "".join(EXPERIMENTS["backprop"](0).remarks)
 
 
 def test_broadcasting_is_explained_or_refused() -> None:

@@ -11,14 +11,24 @@ import numpy as np
 
 import gradus
 from gradus.errors import UsageError
-from gradus.ladder import classification, closures_at_work, descent, engines, initialisation, layers_at_work, matmul, tensors
+from gradus.ladder import backprop, classification, closures_at_work, descent, engines, initialisation, layers_at_work, matmul, tensors
 from gradus.viz import ladder as pictures
+from gradus.viz.backprop import draw_backprop, picture_of, short, subscripts
+from gradus.viz.backprop_page import step_texts, write_page
 
 FOUNDATIONS = '"Building the foundations of Deep Learning from scratch"'
 HUNDRED_LINES = 'eisenjulian, "Neural Networks in 100 lines of pure Python"'
 DRAWN = ("plain normal", "narrow uniform", "Xavier normal", "Kaiming normal")  # the uniform twins of two of them lie upon them
 CHAPTER = 'J. Howard, S. Gugger, "Deep Learning for Coders", chapter 17: "A Neural Net from the Foundations"'
 HEINZER = 'Heinzer, "Creating a Neural Network from scratch - Part I"'
+
+
+class Table(NamedTuple):
+    """A further table of an experiment; `left` are the columns that stand to the left."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: Sequence[int] = (0,)
 
 
 class Exhibit(NamedTuple):
@@ -30,6 +40,9 @@ class Exhibit(NamedTuple):
         head, rows: a table of texts.
         remarks: what to see in it, and what the source has otherwise.
         draw: writes the picture to a path; None if there is none.
+        left: the columns of the table that stand to the left.
+        more: what the first table does not hold.
+        page: writes a page for the browser to a path; None if there is none.
     """
 
     title: str
@@ -38,31 +51,36 @@ class Exhibit(NamedTuple):
     rows: Sequence[Sequence[str]]
     remarks: Sequence[str]
     draw: Callable[[Path], Any] | None
+    left: Sequence[int] = (0,)
+    more: Sequence[Table] = ()
+    page: Callable[[Path], Any] | None = None
 
 
 def show(name: str, exhibit: Exhibit, out: Path) -> None:
-    """Print the table and the remarks, and leave the picture in a folder."""
+    """Print the tables and the remarks, and leave the picture (and the page) in a folder."""
     print(f"{exhibit.title}\nafter {exhibit.follows}\n")
-    print("\n".join(aligned([exhibit.head, *exhibit.rows])) + "\n")
+    print("\n".join(aligned([exhibit.head, *exhibit.rows], exhibit.left)) + "\n")
+    for table in exhibit.more:
+        print("\n".join(aligned([table.head, *table.rows], table.left)) + "\n")
     for remark in exhibit.remarks:
         print(f"- {remark}")
-    if exhibit.draw is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        exhibit.draw(out / f"{name}.png")
-        print(f"picture: {out / name}.png")
+    for kind, ending, write in (("picture", "png", exhibit.draw), ("page", "html", exhibit.page)):
+        if write is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            write(out / f"{name}.{ending}")
+            print(f"{kind}: {out / name}.{ending}")
     print()
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of texts as lines with columns, the first to the left and the others to the right.
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+    """Rows of texts as lines with columns, some to the left (the first, if not told otherwise) and the others to the right.
 
     >>> aligned([["way", "time"], ["loops", "1 s"]])
     ['way    time', 'loops   1 s']
     """
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]) for row in rows
-    ]
+    lines = [[text.ljust(widths[k]) if k in left else text.rjust(widths[k]) for k, text in enumerate(row)] for row in rows]
+    return ["  ".join(line).rstrip() for line in lines]
 
 
 def matrix_products(seed: int) -> Exhibit:
@@ -187,6 +205,36 @@ def descending(seed: int) -> Exhibit:
     )
 
 
+def pass_by_hand(seed: int) -> Exhibit:
+    """A pass forward and back through two hidden units, every number written down."""
+    found = backprop.step_by_step(seed)
+    values, numeric = backprop.gradients(found.steps), backprop.numeric_gradients(found.given)
+    assigned = backprop.gradients(backprop.backward(found.nodes, adding=False))
+    lost = [f"{subscripts(name)} {short(assigned[name])} instead of {short(g)}" for name, g in values.items() if assigned[name] != g]
+    dead = [subscripts(node.name) for node in found.nodes if node.name in ("h1", "h2") and not node.value]
+    gap = max(abs(values[name] - numeric[name]) for name in numeric)
+    title, source = "Backpropagation, step by step", f'{CHAPTER}, "Gradients and the Backward Pass"; {HUNDRED_LINES}'
+    remarks = (
+        "the chapter writes inp.g = …, right for a chain; what is used twice, as x here, would keep its last contribution alone: "
+        + (" and ".join(lost) or "by chance the same"),
+        *(f"{unit} is dead: what arrives at it is multiplied by 0, and nothing behind it learns from this example" for unit in dead),
+        f"central differences of the loss differ from these gradients by {gap:.0e} at most",
+    )
+    forward = [(subscripts(node.name), subscripts(node.formula), node.numbers, short(node.value)) for node in found.nodes]
+    drawn = picture_of(found.given._asdict(), found.nodes, found.steps)
+    return Exhibit(
+        f"{title}: " + ", ".join(f"{subscripts(name)} = {short(value)}" for name, value in found.given._asdict().items()),
+        source,
+        ("forward", "formula", "in numbers", "value"),
+        forward,
+        remarks,
+        lambda path: draw_backprop(drawn, path, title),
+        (0, 1, 2),
+        (Table(("backward", "arrives", "local derivative", "product", "gradient so far"), [*map(step_texts, found.steps)], (0, 2, 4)),),
+        lambda path: write_page(found, path, title, source, remarks),
+    )
+
+
 def four_engines(seed: int) -> Exhibit:
     """One model, four engines, one table of gradients."""
     found = engines.compare(engines.make_network(seed))
@@ -208,6 +256,7 @@ EXPERIMENTS: dict[str, Callable[[int], Exhibit]] = {
     "overfit": overfitting,
     "xor-like": product_of_two,
     "descent": descending,
+    "backprop": pass_by_hand,
     "gradients": four_engines,
 }
 
