@@ -97,6 +97,8 @@ def backward_rows(nodes: Any, steps: Any) -> list[str]:
             says += f", added to the {short(step.before)} that was there: {total}"
         elif uses[step.to] > 1:
             says += f": a part of the gradient of {subscripts(step.to)}, which was used {uses[step.to]} times"
+        else:
+            says += f": the gradient of {subscripts(step.to)}"
         facts = {"name": step.to, "total": short(step.total)}
         rows.append(row(place, says, [way, incoming, derivative, product, total], **facts))
     return rows
@@ -204,7 +206,7 @@ thead th { color: var(--quiet); font-weight: 500; vertical-align: bottom } tbody
 tr.now > * { background: var(--now) } .walking tbody tr { cursor: pointer }
 :focus-visible { outline: 2px solid var(--blue); outline-offset: 2px }
 @media screen and (max-width: 640px) { .wide { display: none } .narrow { display: block }
-  table { font-size: .86rem } th, td { padding-right: .5rem } }
+  table { font-size: .8rem } th, td { padding: .25rem .35rem .25rem 0 } td:last-child { white-space: normal } }
 @media print { #walk { display: none } body { max-width: none; padding: 0; font-size: 11pt } .later { visibility: visible }
   svg { max-height: 11cm } tr, svg { break-inside: avoid } tr.now > * { background: none }
   body, .box rect, tr > * { print-color-adjust: exact } }
