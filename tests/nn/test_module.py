@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import timeit
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 import gradus
 from gradus import nn
-from gradus.errors import CheckpointError, GradusError, ShapeError, UsageError
+from gradus.errors import CheckpointError, GradError, GradusError, ShapeError, UsageError
 
 
 class Net(nn.Module):
@@ -278,6 +279,99 @@ class TestHooks:
         with layer.register_forward_pre_hook(lambda m, args, kwargs: ((7,), {}), with_kwargs=True):
             assert layer(x=1) == 7
         assert layer(1) == 1
+
+    @pytest.mark.filterwarnings("ignore:Full backward hook is firing:UserWarning")
+    def test_backward_hooks(self) -> None:
+        """What a hook sees, and what comes of what it returns, as in PyTorch: through a branch, for two inputs, for the data."""
+
+        def gradients(T: Any, change: bool) -> list[Any]:
+            seen: list[Any] = []
+            first, second = T.nn.Linear(3, 4).double(), T.nn.Bilinear(4, 4, 2).double() if T is torch else Two()
+            with T.no_grad():
+                for i, p in enumerate([*first.parameters(), *second.parameters()]):
+                    p.copy_(T.arange(1.0 + i, 1 + i + p.numel(), dtype=T.float64).reshape(p.shape) / 10)
+            first.register_full_backward_hook(lambda m, g_in, g_out: seen.append((g_in, g_out)))
+            second.register_full_backward_hook(lambda m, g_in, g_out: seen.append((g_in, g_out)))
+            if change:
+                second.register_full_backward_hook(lambda m, g_in, g_out: (g_in[0] * 2, g_in[1] + 1))
+            second.register_full_backward_hook(lambda m, g_in, g_out: seen.append((g_in, g_out)))
+            x = T.arange(6.0, dtype=T.float64).reshape(2, 3)
+            y = first(x)
+            second(y, y * y).pow(2).sum().backward()
+            seen += [p.grad for p in (*first.parameters(), *second.parameters())]
+            return seen
+
+        class Two(nn.Module):
+            """PyTorch's Bilinear: both inputs of a call want a gradient."""
+
+            def __init__(self) -> None:
+                self.weight, self.bias = nn.Parameter(gradus.zeros(2, 4, 4).double()), nn.Parameter(gradus.zeros(2).double())
+
+            def forward(self, a: gradus.Tensor, b: gradus.Tensor) -> gradus.Tensor:
+                return gradus.einsum("bi,oij,bj->bo", a, self.weight, b) + self.bias
+
+        def compare(mine: Any, theirs: Any) -> None:
+            if isinstance(theirs, (tuple, list)):
+                assert len(mine) == len(theirs)
+                for a, b in zip(mine, theirs):
+                    compare(a, b)
+            elif theirs is None:
+                assert mine is None
+            else:
+                np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-12)
+
+        for change in (False, True):
+            compare(gradients(gradus, change), gradients(torch, change))
+
+    def test_a_backward_hook_may_be_taken_away_and_must_fit(self) -> None:
+        layer, seen = nn.Linear(2, 2), []
+        x = gradus.ones(1, 2, requires_grad=True)
+        with layer.register_backward_hook(lambda m, g_in, g_out: seen.append(m)):
+            with gradus.no_grad():
+                layer(x)
+            layer(x).sum().backward()
+            assert seen == [layer]
+        layer(x).sum().backward()
+        assert seen == [layer]
+        with layer.register_full_backward_hook(lambda m, g_in, g_out: (None, None)), pytest.raises(GradError, match="number of gradients"):
+            layer(x).sum().backward()
+        lists, pair = nn.Identity(), gradus.ones(2, requires_grad=True)
+        with lists.register_full_backward_hook(lambda m, g_in, g_out: None), pytest.raises(UsageError, match="returns a Tensor"):
+            lists({"y": pair})
+
+    def test_a_backward_hook_of_several_outputs(self) -> None:
+        class Halves(nn.Module):
+            def forward(self, x: gradus.Tensor) -> tuple[gradus.Tensor, ...]:
+                return x[:1] * 2, x[1:] * 3, x.detach()
+
+        halves, seen = Halves(), []
+        halves.register_full_backward_hook(lambda m, g_in, g_out: seen.append([g if g is None else g.tolist() for g in (*g_in, *g_out)]))
+        x = gradus.ones(2, requires_grad=True)
+        halves(x)[0].sum().backward()
+        assert seen == [[[2, 0], [1], [0], None]]
+
+    def test_gradients_of_gradients_pass_backward_hooks(self) -> None:
+        found = []
+        for T in (gradus, torch):
+            layer = T.nn.Tanh()
+            layer.register_full_backward_hook(lambda m, g_in, g_out: (g_in[0] * 3,))
+            x = T.tensor([0.5], requires_grad=True)
+            (g,) = T.autograd.grad(layer(x), x, create_graph=True)
+            (h,) = T.autograd.grad(g, x)
+            found.append((g.item(), h.item()))
+        assert found[0] == pytest.approx(found[1], rel=1e-6)
+
+    def test_a_compiled_step_follows_backward_hooks(self) -> None:
+        net, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)), gradus.randn(8, 3)
+
+        def gradient(x: gradus.Tensor) -> gradus.Tensor:
+            (g,) = gradus.autograd.grad(net(x).pow(2).mean(), net[0].weight)
+            return g
+
+        compiled, plain = gradus.compile(gradient), gradient(x)
+        with net[2].register_full_backward_hook(lambda m, g_in, g_out: (g_in[0] * 2,)):
+            assert gradus.allclose(compiled(x), plain * 2, atol=1e-6)
+        assert gradus.allclose(compiled(x), plain, atol=1e-6)
 
     def test_hooks_do_not_slow_down_modules_without(self) -> None:
         layer = nn.Identity()

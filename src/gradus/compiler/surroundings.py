@@ -212,6 +212,7 @@ class Surroundings:
     def _hooks(self, text: str, hooks: Hooks) -> None:
         self._visit(text, hooks.before)
         self._visit(text, hooks.after)
+        self._visit(text, hooks.back)
 
     def _optimizer(self, text: str, optimizer: Optimizer) -> None:
         groups, state = optimizer.param_groups, optimizer.state

@@ -92,6 +92,32 @@ class Module(Tree):
             self._hooks = Hooks()
         return RemovableHandle(self._hooks.before, (hook, with_kwargs), first=prepend)
 
+    def register_full_backward_hook(self, hook: Callable[..., Any], *, prepend: bool = False) -> RemovableHandle:
+        """On each backward pass run ``hook(module, grad_input, grad_output)``; a tuple that it returns replaces ``grad_input``.
+
+        ``grad_input`` has a gradient for each positional argument, None where none is wanted; ``grad_output`` one for each output. Where no
+        argument wants a gradient, as in a first layer, the hook runs when the gradient of the output is known.
+
+        Args:
+            hook: the function.
+            prepend: run it before the hooks registered earlier.
+
+        Example:
+            >>> import gradus
+            >>> layer, seen = gradus.nn.Linear(3, 2), []
+            >>> with layer.register_full_backward_hook(lambda module, g_in, g_out: seen.append(g_out[0])):
+            ...     layer(gradus.ones(4, 3)).sum().backward()
+            >>> seen[0].shape
+            Size([4, 2])
+        """
+        if self._hooks is None:
+            self._hooks = Hooks()
+        return RemovableHandle(self._hooks.back, hook, first=prepend)
+
+    def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """PyTorch's old name of :meth:`register_full_backward_hook`."""
+        return self.register_full_backward_hook(hook)
+
     # Changes to the whole tree.
 
     def train(self, mode: bool = True) -> Self:
