@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gradus.cli import main
@@ -42,6 +43,18 @@ def test_a_pass_is_written_down_number_by_number(tmp_path: Path, capsys: pytest.
     assert re.search(r"^a₁ → x₁ +15  w₁₁ = 1\.5 +22\.5  x₁: 5 \+ 22\.5 = 27\.5$", text, re.MULTILINE)
     assert "x₁ 22.5 instead of 27.5 and x₂ 15 instead of 35" in text
     assert "h₁ is dead" in "".join(EXPERIMENTS["backprop"](1).remarks) and "dead" not in "".join(EXPERIMENTS["backprop"](0).remarks)
+
+
+def test_descent_ends_in_both_valleys() -> None:
+    roots = np.sort(np.roots([4.0, 0.0, -4.0, 0.25]).real)
+    lowest = {name: f"{(x * x - 1) ** 2 + x / 4:.4f}" for name, x in (("deeper", roots[0]), ("other", roots[2]))}
+    for seed in range(3):
+        (valleys,) = EXPERIMENTS["descent"](seed).more
+        heights = {row[3]: row[2] for row in valleys.rows}
+        assert heights == lowest
+        other = [row[3] for row in valleys.rows].count("other")
+        assert EXPERIMENTS["descent"](seed).remarks[1].startswith(f"{other} of 10 starts")
+    assert EXPERIMENTS["descent"](0).more != EXPERIMENTS["descent"](1).more
 
 
 def test_broadcasting_is_explained_or_refused() -> None:

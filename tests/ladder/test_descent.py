@@ -138,3 +138,37 @@ def test_descent_stays_in_the_valley_where_it_starts() -> None:
     assert descent.two_valleys(ends[0]) < descent.two_valleys(ends[1]) - 0.4  # the right one is not the lowest
     for x in np.linspace(-2.0, 2.0, 9):
         assert descent.numerical_gradient(descent.two_valleys, x) == pytest.approx(descent.two_valleys_gradient(x), abs=1e-7)
+
+
+def test_the_landscape_has_the_gradient_and_the_minima_of_its_formula() -> None:
+    torch = pytest.importorskip("torch")
+    points = np.random.default_rng(0).uniform(-2.0, 2.0, (50, 2))
+    p = torch.tensor(points, requires_grad=True)
+    height = (p[:, 0] ** 2 - 1) ** 2 + p[:, 0] / 4 + 1.5 * (p[:, 1] - p[:, 0] / 2) ** 2
+    height.sum().backward()
+    np.testing.assert_allclose(descent.landscape(points), height.detach().numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(descent.landscape_gradient(points), p.grad.numpy(), rtol=1e-10, atol=1e-12)
+    numeric = descent.numerical_gradient(descent.landscape, points[0])
+    np.testing.assert_allclose(descent.landscape_gradient(points[0]), numeric, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_starting_points_decide_in_which_of_two_valleys_descent_ends(seed: int) -> None:
+    found = descent.journeys(seed, starts=20, steps=600)
+    left, _, right = np.sort(np.roots([4.0, 0.0, -4.0, 0.25]).real)  # the floor of the valleys is y = x/2, where the square is 0
+    for journey in found:
+        x = left if journey.deeper else right
+        np.testing.assert_allclose(journey.way[-1], [x, x / 2], atol=1e-8)
+        heights = descent.landscape(journey.way)
+        assert (np.diff(heights) < 1e-12).all() and heights[-1] == journey.height
+    assert {journey.deeper for journey in found} == {True, False}
+    heights = {deeper: {round(j.height, 9) for j in found if j.deeper is deeper} for deeper in (True, False)}
+    assert max(heights[True]) < min(heights[False]) - 0.4
+    again = descent.journeys(seed, starts=20, steps=600)
+    assert all(np.array_equal(a.way, b.way) for a, b in zip(found, again, strict=True))
+
+
+def test_the_border_of_the_valleys_is_no_line_of_one_coordinate() -> None:
+    """Starts left of the hump may end on the right: where one ends is not told by x alone."""
+    crossed = [journey for seed in range(5) for journey in descent.journeys(seed, starts=40) if (journey.way[0, 0] < 0) != journey.deeper]
+    assert len(crossed) > 5

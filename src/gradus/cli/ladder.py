@@ -190,19 +190,40 @@ def product_of_two(seed: int) -> Exhibit:
 
 
 def descending(seed: int) -> Exhibit:
-    """Ten points on a parabola, and ways over a long valley."""
+    """Ten points on a parabola, ways over a long valley, and two valleys of which each start finds its own."""
     points = descent.descent_on_parabola()
     xs = np.linspace(-1.2, 5.4, 100)
     surface = descent.surface(descent.bowl)
     ways = {f"lr {lr}": descent.descend(descent.bowl_gradient, np.array([-2.6, 1.6]), lr, 30) for lr in (0.02, 0.1, 0.19)}
+    found = descent.journeys(seed)
+    valleys = {
+        name: [journey.way for journey in found if journey.deeper is deeper] for name, deeper in (("deeper", True), ("other", False))
+    }
+    ends = [(point(j.way[0]), point(j.way[-1]), f"{j.height:.4f}", "deeper" if j.deeper else "other") for j in found]
+    grid = descent.surface(descent.landscape, half_width=2.2, points=101)
     return Exhibit(
-        "Gradient descent on (x − 2)² + 1 from 5 with a learning rate of 0.1",
-        HEINZER,
+        "Gradient descent on (x − 2)² + 1 from 5 with a learning rate of 0.1; then on (x² − 1)² + x/4 + 3/2 (y − x/2)²",
+        f"{HEINZER}; {HUNDRED_LINES}",
         ("step", "x", "f(x)"),
         [(str(k), f"{x:.4f}", f"{y:.4f}") for k, (x, y) in enumerate(points)],
-        ("each step leaves 0.8 of the distance; the border is 2 / the greatest curvature, here 1, not 1 for every function",),
-        lambda path: pictures.draw_descent(np.stack([xs, descent.parabola(xs)], 1), points, surface, ways, path, "Descent"),
+        (
+            "each step leaves 0.8 of the distance; the border is 2 / the greatest curvature, here 1, not 1 for every function",
+            f"{len(valleys['other'])} of {len(found)} starts end in the valley that is not the lowest: downhill is a matter of the place",
+        ),
+        lambda path: pictures.draw_descent(
+            np.stack([xs, descent.parabola(xs)], 1), points, surface, ways, grid, valleys, path, "Gradient descent"
+        ),
+        more=(Table(("start", "end", "height", "valley"), ends),),
     )
+
+
+def point(p: np.ndarray) -> str:
+    """A place on a map.
+
+    >>> point(np.array([1.0, -0.5]))
+    '(1.00, -0.50)'
+    """
+    return f"({p[0]:.2f}, {p[1]:.2f})"
 
 
 def pass_by_hand(seed: int) -> Exhibit:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 __all__ = [
+    "Journey",
     "Quotient",
     "bowl",
     "bowl_gradient",
@@ -24,6 +25,9 @@ __all__ = [
     "descend",
     "descent_on_parabola",
     "difference_quotient",
+    "journeys",
+    "landscape",
+    "landscape_gradient",
     "largest_learning_rate",
     "numerical_gradient",
     "parabola",
@@ -241,3 +245,43 @@ def two_valleys_gradient(x: np.ndarray) -> np.ndarray:
     0.25
     """
     return 4.0 * x * (x * x - 1.0) + 0.25
+
+
+class Journey(NamedTuple):
+    """A way over the landscape, (steps + 1, 2), the height where it ends, and whether that is the deeper valley."""
+
+    way: np.ndarray
+    height: float
+    deeper: bool
+
+
+def landscape(p: np.ndarray) -> np.ndarray:
+    """``(x² - 1)² + x/4 + 3/2 (y - x/2)²``: the two valleys on a slanting floor; p has x and y on its last axis.
+
+    >>> landscape(np.array([[-1.0, -0.5], [1.0, 0.5], [1.0, 1.5]])).tolist()
+    [-0.25, 0.25, 1.75]
+    """
+    x, y = p[..., 0], p[..., 1]
+    return two_valleys(x) + 1.5 * (y - 0.5 * x) ** 2
+
+
+def landscape_gradient(p: np.ndarray) -> np.ndarray:
+    """``(4 x (x² - 1) + ¼ - 3/2 (y - x/2), 3 (y - x/2))``.
+
+    >>> landscape_gradient(np.array([1.0, 1.5])).tolist()
+    [-1.25, 3.0]
+    """
+    x, y = p[..., 0], p[..., 1]
+    across = 3.0 * (y - 0.5 * x)
+    return np.stack([two_valleys_gradient(x) - 0.5 * across, across], axis=-1)
+
+
+def journeys(seed: int = 0, starts: int = 10, lr: float = 0.05, steps: int = 200) -> list[Journey]:
+    """Descent on the landscape from starting points drawn from the square -2 … 2: each ends in the valley of its own slope.
+
+    >>> [round(height, 3) for height in sorted({round(journey.height, 6) for journey in journeys()})]
+    [-0.254, 0.246]
+    """
+    points = np.random.default_rng(seed).uniform(-2.0, 2.0, (starts, 2))
+    ways = [descend(landscape_gradient, point, lr, steps) for point in points]
+    return [Journey(way, float(landscape(way[-1])), bool(way[-1, 0] < 0)) for way in ways]

@@ -81,19 +81,41 @@ def draw_lines(
     return save_figure(figure, path)
 
 
-def draw_descent(curve: Any, points: Any, surface: Any, ways: Mapping[str, Any], path: Path | None = None, title: str = "") -> Figure:
-    """On the left the points on a curve, rows (x, y); on the right ways over a surface (x, y, z), drawn as lines of equal height."""
-    figure = new_figure(11.0, 4.6, title)
-    left, right = figure.subplots(1, 2)
+def draw_descent(
+    curve: Any, points: Any, surface: Any, ways: Mapping[str, Any], valleys: Any, ends: Any, path: Path | None = None, title: str = ""
+) -> Figure:
+    """On the left the points on a curve, rows (x, y); beside it ways over a surface (x, y, z), drawn as lines of equal height.
+
+    Args:
+        valleys: a second surface, on the right.
+        ends: name of a valley → the ways that end there; the lowest comes first.
+    """
+    figure = new_figure(15.6, 4.9, title)
+    left, middle, right = figure.subplots(1, 3)
     left.plot(*zip(*curve, strict=True), color=GREY, linewidth=1.4)
     left.plot(*zip(*points, strict=True), color=VERMILLION, marker="o", linewidth=1.2, markersize=5)
     for place, (x, y) in enumerate(points[:4]):
         left.annotate(str(place), (x, y), (6, 4), textcoords="offset points", fontsize=TICK)
     tidy(left, "(x − 2)² + 1 from 5, lr 0.1", "x", "f(x)")
-    right.contour(*surface, levels=14, colors="#B8B8B8", linewidths=0.8)
+    middle.contour(*surface, levels=14, colors="#B8B8B8", linewidths=0.8)
     for colour, (name, way) in zip(COLOURS, ways.items(), strict=False):
-        right.plot(*zip(*way, strict=True), color=colour, marker=".", linewidth=1.2, label=name)
-    tidy(right, "½ (x² + 10 y²): one rate for two slopes", "x", "y")
-    right.set(xlim=(surface[0][0], surface[0][-1]), ylim=(surface[1][0], surface[1][-1]))
-    right.legend(fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none", loc="upper left")
+        middle.plot(*zip(*way, strict=True), color=colour, marker=".", linewidth=1.2, label=name)
+    tidy(middle, "½ (x² + 10 y²): one rate for two slopes", "x", "y")
+    middle.set(xlim=(surface[0][0], surface[0][-1]), ylim=(surface[1][0], surface[1][-1]))
+    middle.legend(fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none", loc="upper left")
+    draw_valleys(right, valleys, ends)
     return save_figure(figure, path)
+
+
+def draw_valleys(panel: Any, surface: Any, ends: Mapping[str, Any]) -> None:
+    """Ways over a surface, each in the colour of the valley that it ends in; a dot where it starts, a star where it ends."""
+    lowest = surface[2].min()
+    panel.contour(*surface, levels=[lowest + 0.02 * 1.6**k for k in range(16)], colors="#B8B8B8", linewidths=0.8, linestyles="solid")
+    for colour, (name, ways) in zip(COLOURS, ends.items(), strict=False):
+        for place, way in enumerate(ways):
+            panel.plot(*zip(*way, strict=True), color=colour, linewidth=1.3, label=f"{name} ({len(ways)})" if place == 0 else None)
+            panel.plot(*way[0], color=colour, marker="o", markersize=6)
+            panel.plot(*way[-1], color=colour, marker="*", markersize=15, markeredgecolor="white")
+    tidy(panel, "(x² − 1)² + x/4 + 3/2 (y − x/2)²: two valleys", "x", "y")
+    panel.set(xlim=(surface[0][0], surface[0][-1]), ylim=(surface[1][0], surface[1][-1]))
+    panel.legend(fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none", loc="lower right", title="ends in the valley that is")
