@@ -1,5 +1,6 @@
 """Training: the Learner, its callbacks, metrics and history, and runs on disk."""
 
+from gradus.train.activation_stats import ActivationStats
 from gradus.train.callbacks import (
     Callback,
     CancelBatch,
@@ -19,6 +20,7 @@ from gradus.train.runs import load_run
 
 __all__ = [
     "Accuracy",
+    "ActivationStats",
     "BinaryAccuracy",
     "Callback",
     "CancelBatch",

@@ -19,6 +19,7 @@ order  callback              what it does
 40     Metrics               means over the epoch: loss and metrics, for both passes
 50     Recorder              one row per epoch into the History
 60     Progress              what a person sees meanwhile
+65     ActivationStats       what layers give out at each step
 70     (yours)               the default of a new callback
 80     EarlyStopping         no further epochs once the validation loss has stopped falling
 90     Interruption          Ctrl-C ends the run after the step, not in it
