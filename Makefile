@@ -6,7 +6,7 @@ VENV       ?= .venv
 WORKERS    ?= 2
 # More for pip, such as an index with PyTorch's CPU builds: make test PIP_FLAGS='--extra-index-url https://…'
 PIP_FLAGS  ?=
-# More for `gradus train` (make demo), pytest (make test) and the benchmarks (make bench).
+# More for `gradus train` (make demo), pytest (make test), the benchmarks (make bench) and Sphinx (make book).
 ARGS       ?=
 
 BIN         := $(VENV)/bin
@@ -14,11 +14,12 @@ CREATED     := $(VENV)/.created
 DEMO_READY  := $(VENV)/.installed-demo
 TEST_READY  := $(VENV)/.installed-test
 BENCH_READY := $(VENV)/.installed-bench
+BOOK_READY  := $(VENV)/.installed-book
 # What Gradus is measured beside; nothing else needs them.
 PEERS       := torch==2.13.0 jax jaxlib autograd
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fuzz lint bench clean
+.PHONY: help demo test test-slow fuzz lint bench book clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -42,6 +43,10 @@ lint: $(TEST_READY) ## Ruff and the type checker
 
 bench: $(BENCH_READY) ## Measure speed beside other libraries (a quiet machine gives better figures)
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+book: $(BOOK_READY) ## Run every chapter of the book and make pages of it, build/book/index.html
+	$(BIN)/python -m sphinx -E -W -n --keep-going -j $(WORKERS) -c docs/book docs build/book $(ARGS)
+	@echo 'The book: $(CURDIR)/build/book/index.html'
 
 clean: ## Remove the virtual environment, caches and build results
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -75,5 +80,8 @@ $(TEST_READY): pyproject.toml | $(CREATED)
 
 $(BENCH_READY): pyproject.toml | $(CREATED)
 	$(call install,fast$(COMMA)plot,1.7 GB unpacked: PyTorch and JAX are what is compared with,$(PEERS))
+
+$(BOOK_READY): pyproject.toml | $(CREATED)
+	$(call install,book,230 MB unpacked)
 
 COMMA := ,

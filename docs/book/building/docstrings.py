@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject
 
-# What is left as it is: ``code``, `code`, :role:`text`, |…| of tables never occur.
+# What is left as it is: ``code``, `code`, :role:`text`.
 MARKUP = re.compile(r"(``.+?``|(?::[\w:]+:)?`[^`\n]+`)")
 TRAILING_UNDERSCORE = re.compile(r"(?<=\w)_(?=\W|$)")
 STARS = re.compile(r"(?<![\w*])(\*{1,2})(?=\w)(?!\w[^*\n]*\w?\1(?!\w))")  # *args, but not *a title*
@@ -38,6 +39,24 @@ def process(app: Sphinx, what: str, name: str, object_: object, options: object,
             lines[number] = escaped(line)
 
 
+# Napoleon takes what stands before the first colon of a property's docstring for its type. So colons hide from it, and come back.
+HIDDEN = "\N{MODIFIER LETTER RAISED COLON}"
+
+
+def hide_colon(app: Sphinx, what: str, name: str, object_: object, options: object, lines: list[str]) -> None:
+    if what in ("property", "attribute") and lines:
+        lines[0] = lines[0].replace(": ", HIDDEN + " ")
+
+
+def show_colon(app: Sphinx, what: str, name: str, object_: object, options: object, lines: list[str]) -> None:
+    lines[:] = [line.replace(HIDDEN, ":") for line in lines]
+
+
 def setup(app: Sphinx) -> dict:
-    app.connect("autodoc-process-docstring", process, priority=400)  # before napoleon's 500
+    app.connect("autodoc-process-docstring", process, priority=400)
+    app.connect("autodoc-process-docstring", hide_colon, priority=450)  # Napoleon itself comes at 500
+    app.connect("autodoc-process-docstring", show_colon, priority=550)
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"  # as the docstrings call them; Sphinx says "Variables"
     return {"parallel_read_safe": True, "parallel_write_safe": True}

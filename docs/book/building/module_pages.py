@@ -7,157 +7,141 @@ import inspect
 import pkgutil
 import re
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.inspect import signature, stringify_signature
 
-import gradus
 from building import error_catalogue, op_matrix
+from building.docstrings import escaped
 from building.source_pages import page_with_line
 
 PLACE = re.compile(r"^<!-- here: (?P<part>\w+)(?P<words>.*?) *-->$", re.MULTILINE)
-SECONDARY = {"extra_repr", "caption"}  # what a layer says of itself is told once, at Module
+SECONDARY = {"extra_repr", "caption", "pool"}  # what a layer says of itself is told once, at Module
 
 
-def first_sentence(thing: Any) -> str:
+def first_paragraph(thing: Any) -> str:
     """The first paragraph of a docstring, on one line."""
     return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
 
 
+def home(module: types.ModuleType, name: str) -> str:
+    """The module whose file defines a name."""
+    return getattr(getattr(module, name), "__module__", None) or module.__name__
+
+
 def names_of(module: types.ModuleType) -> list[str]:
-    """What a module offers: its `__all__`, or the classes and functions without an underscore that it defines."""
-    own = [
-        name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__ and hasattr(value, "__name__")
-    ]
-    return [name for name in getattr(module, "__all__", own) if not name.startswith("_")]
-
-
-def directive(module: str, name: str) -> str:
-    """How autodoc is asked for one name; empty for what is no class, function or constant with a text."""
-    value = getattr(importlib.import_module(module), name)
-    if inspect.isclass(value):
-        options = [":show-inheritance:"] if value.__bases__ != (object,) else []
-        if value is gradus.Tensor:  # the rest of its methods are functions, told once
-            written = [
-                key
-                for key, found in vars(value).items()
-                if isinstance(found, property) or getattr(found, "__module__", "") == value.__module__
-            ]
-            options.append(
-                ":members: " + ", ".join(key for key in written if not key.startswith("_") and inspect.getdoc(getattr(value, key)))
-            )
-        else:
-            options.append(":members:")
-        return "\n".join([f".. autoclass:: {module}.{name}", *(f"   {option}" for option in options), ""])
-    return f".. autofunction:: {module}.{name}\n" if callable(value) else ""
+    """The classes and functions that a module offers: those of its `__all__`, or those that it defines."""
+    names = getattr(module, "__all__", [name for name in vars(module) if home(module, name) == module.__name__])
+    found = [name for name in names if not name.startswith("_")]
+    return [name for name in found if inspect.isclass(getattr(module, name)) or inspect.isroutine(getattr(module, name))]
 
 
 def rest(text: str) -> str:
     """reStructuredText within Markdown."""
-    return f"````{{eval-rst}}\n{text}````\n"
+    return f"````{{eval-rst}}\n{text}````\n\n"
 
 
-def home(module: str, name: str) -> str:
-    """The module whose file defines a name."""
-    value = getattr(importlib.import_module(module), name)
-    return getattr(value, "__module__", None) or module
+def described(module: types.ModuleType, name: str, options: str = ":members:") -> str:
+    """How autodoc is asked for one class or function."""
+    value = getattr(module, name)
+    if not inspect.isclass(value):
+        return f".. autofunction:: {module.__name__}.{name}\n\n"
+    bases = "   :show-inheritance:\n" if any(base.__module__.startswith("gradus") for base in value.__bases__) else ""
+    return f".. autoclass:: {module.__name__}.{name}\n   {options}\n{bases}\n"
 
 
 def members(module: str, *names: str) -> str:
-    """Everything that a module offers (or the names given), a section for each file that it comes from."""
+    """Everything that a module offers, a section for each file that it comes from; or the names given, without sections."""
     loaded = importlib.import_module(module)
-    by_home: dict[str, list[str]] = {}
-    for name in names or names_of(loaded):
-        if not isinstance(getattr(loaded, name), types.ModuleType):
-            by_home.setdefault(home(module, name), []).append(name)
-    text = "" if names else rest(f".. automodule:: {module}\n   :no-members:\n   :no-index:\n")
-    for file, found in by_home.items():
-        body = "\n".join(filter(None, (directive(module, name) for name in found)))
-        if body:
-            heading = f"## {file.rsplit('.', 1)[-1].replace('_', ' ').capitalize()}\n\n" if len(by_home) > 1 and not names else ""
-            text += heading + rest(body)
+    if names:
+        return rest("".join(described(loaded, name) for name in names))
+    by_file: dict[str, list[str]] = {}
+    for name in names_of(loaded):
+        by_file.setdefault(home(loaded, name), []).append(name)
+    text = rest(f".. automodule:: {module}\n   :no-members:\n")
+    for file, found in sorted(by_file.items()):
+        heading = f"## {file.rsplit('.', 1)[-1].replace('_', ' ').capitalize()}\n\n" if len(by_file) > 1 else ""
+        text += heading + rest("".join(described(loaded, name) for name in found))
     return text
 
 
-def functions(module: str, *homes: str) -> str:
+def functions(module: str, *files: str) -> str:
     """The functions that a module re-exports from some files."""
     loaded = importlib.import_module(module)
-    found = [name for name in names_of(loaded) if inspect.isroutine(getattr(loaded, name)) and home(module, name) in homes]
-    return rest("\n".join(directive(module, name) for name in found))
+    found = [name for name in names_of(loaded) if inspect.isroutine(getattr(loaded, name)) and home(loaded, name) in files]
+    return rest("".join(described(loaded, name) for name in found))
 
 
-def submodules(package: str) -> Iterator[types.ModuleType]:
-    for found in pkgutil.iter_modules(importlib.import_module(package).__path__, package + "."):
-        yield importlib.import_module(found.name)
+def written(module: str, name: str) -> str:
+    """A class with the members that stand in its own file; those that a table has added are left out."""
+    loaded = importlib.import_module(module)
+    value = getattr(loaded, name)
+    own = [key for key, found in vars(value).items() if isinstance(found, property) or getattr(found, "__module__", "") == value.__module__]
+    return rest(described(loaded, name, ":members: " + ", ".join(key for key in own if not key.startswith("_"))))
 
 
 def rungs(package: str) -> str:
-    """A table for each module of a package: its names, each with its first sentence and a link to its line."""
+    """A table for each module of a package: its names, each with its first paragraph and a link to its line."""
     text = ""
-    for module in submodules(package):
-        rows = []
+    for found in pkgutil.iter_modules(importlib.import_module(package).__path__, package + "."):
+        module = importlib.import_module(found.name)
+        rows = ""
         for name in names_of(module):
             value = getattr(module, name)
-            if inspect.isclass(value) or inspect.isroutine(value):
-                rows.append(f"   * - `{name} <../../{page_with_line(value)}>`__\n     - {first_sentence(value)}\n")
-        table = ".. list-table::\n   :widths: 28 72\n   :class: names\n\n" + "".join(rows)
-        text += f"## {module.__name__.rsplit('.', 1)[-1]}\n\n" + rest(f"{first_sentence(module)}\n\n{table}")
+            rows += f"   * - `{name} <../../{page_with_line(value)}>`__\n     - {escaped(first_paragraph(value))}\n"
+        table = f".. list-table::\n   :widths: 28 72\n   :class: names\n\n{rows}\n"
+        text += f"## {found.name.rsplit('.', 1)[-1]}\n\n" + rest(
+            f".. py:module:: {found.name}\n\n{escaped(first_paragraph(module))}\n\n{table}"
+        )
     return text
-
-
-def module_map(package: str = "gradus") -> str:
-    """All modules, each with its first sentence; here other pages' references to modules lead."""
-    names = sorted([package, *(found.name for found in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."))])
-    entries = []
-    for name in names:
-        if not name.startswith("gradus.kernels.") and not name.endswith("__main__"):
-            entries.append(f".. automodule:: {name}\n   :no-members:\n")
-    return rest("\n".join(entries))
 
 
 PARTS: dict[str, Callable[..., str]] = {
     "members": members,
     "functions": functions,
+    "written": written,
     "rungs": rungs,
-    "modules": module_map,
     "matrix": lambda: rest(op_matrix.page()),
     "errors": error_catalogue.page,
 }
 
 
 def fill(app: Sphinx, page: str, source: list[str]) -> None:
+    """Put the parts at their places, before the page is read."""
     source[0] = PLACE.sub(lambda place: PARTS[place["part"]](*place["words"].split()), source[0])
 
 
+# --- what autodoc would do otherwise ------------------------------------------------------------------------------------------------------
+
+
 def skip(app: Sphinx, what: str, name: str, thing: Any, skipped: bool, options: Any) -> bool | None:
-    secondary = name in SECONDARY and getattr(thing, "__module__", "") != "gradus.nn.module"
-    return True if secondary else None
+    """Leave out what each layer repeats."""
+    module, text = getattr(thing, "__module__", "") or "", inspect.getdoc(thing) or ""
+    if what == "class" and module.startswith(("gradus.nn.", "gradus.fused.")) and module != "gradus.nn.module":
+        return True if name in SECONDARY or (name == "forward" and "\n" not in text) else None
+    return None
 
 
 def shorter(
-    app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, result: str | None
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, text: str | None, result: str | None
 ) -> tuple[str | None, str | None]:
-    """A signature without types that say nothing."""
-    if signature:
-        signature = re.sub(r": '?(Any|\.\.\.)'?(?=[,)]| = )", "", signature)
-        signature = re.sub(r"(?<=\w) = ", "=", signature) if ":" not in signature else signature
-    return signature, None if result in ("Any", "'Any'", "None") else result
+    """A signature without types that say nothing; that of a class is that of its `__init__`, whatever `__new__` takes."""
+    if what == "class" and inspect.isfunction(thing.__init__):
+        text = stringify_signature(signature(thing.__init__, bound_method=True), show_return_annotation=False, unqualified_typehints=True)
+        text = "()" if text == "(*args: Any, **kwargs: Any)" else text  # a layer without arguments
+    if text:
+        text = re.sub(r": '?~?(typing\.)?Any'?(?= = |[,)])( = )?", lambda found: "=" if found[2] else "", text)
+    return text, None if (result or "").strip("'").removeprefix("~").removeprefix("typing.") in ("Any", "None") else result
 
 
-def resolve(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
-    """A reference to a name that is documented under another one: `gradus.transforms.grad` is `gradus.grad`."""
-    target = node.get("reftarget", "")
-    if node.get("refdomain") != "py" or not target.startswith("gradus."):
-        return None
-    domain = env.get_domain("py")
-    wanted = lookup(target)
-    for name, entry in domain.objects.items():
-        if wanted is not None and name.rsplit(".", 1)[-1] == target.rsplit(".", 1)[-1] and lookup(name) is wanted:
-            uri = app.builder.get_relative_uri(node["refdoc"], entry.docname) + "#" + entry.node_id
-            return nodes.reference("", "", content, refuri=uri, internal=True)
-    return None
+def public_bases(app: Sphinx, name: str, thing: Any, options: Any, bases: list[Any]) -> None:
+    """In place of a base with an underscore, its own bases."""
+    while any(getattr(base, "__name__", "").startswith("_") for base in bases):
+        place = next(k for k, base in enumerate(bases) if getattr(base, "__name__", "").startswith("_"))
+        bases[place : place + 1] = [base for base in bases[place].__bases__ if base is not object]
 
 
 def lookup(dotted: str) -> Any:
@@ -168,9 +152,25 @@ def lookup(dotted: str) -> Any:
         return None
 
 
+def resolve(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
+    """A reference leads to the name under which its object is documented, else to its line in the source."""
+    target = node.get("reftarget", "")
+    wanted = lookup(target) if target.startswith("gradus.") else None
+    if node.get("refdomain") != "py" or wanted is None:
+        return None
+    last = target.rsplit(".", 1)[-1]
+    for name, entry in env.get_domain("py").objects.items():
+        if name.endswith("." + last) and lookup(name) is wanted:
+            uri = app.builder.get_relative_uri(node["refdoc"], entry.docname) + "#" + entry.node_id
+            return nodes.reference("", "", content, refuri=uri, internal=True)
+    page = page_with_line(wanted)
+    return nodes.reference("", "", content, refuri="../" * node["refdoc"].count("/") + page, internal=True) if page else None
+
+
 def setup(app: Sphinx) -> dict:
     app.connect("source-read", fill)
     app.connect("autodoc-skip-member", skip)
     app.connect("autodoc-process-signature", shorter)
+    app.connect("autodoc-process-bases", public_bases)
     app.connect("missing-reference", resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,19 @@ def page_of(file: Path) -> str:
 
 
 def page_with_line(thing: Any) -> str:
-    """The page of the file that defines a class or function, at its first line; empty if there is none."""
+    """The page of the file that defines a module, class or function, at its first line; empty if there is none."""
+    thing = inspect.unwrap(thing) if callable(thing) else thing
     try:
-        file, line = Path(inspect.getsourcefile(inspect.unwrap(thing)) or ""), inspect.getsourcelines(inspect.unwrap(thing))[1]
+        file, line = Path(inspect.getsourcefile(thing) or ""), inspect.getsourcelines(thing)[1]
     except (TypeError, OSError):
         return ""
-    return f"{page_of(file)}.html#line-{line}" if ROOT / "src" in file.parents else ""
+    return f"{page_of(file)}.html#line-{max(line, 1)}" if ROOT / "src" in file.parents else ""
+
+
+def address(domain: str, names: dict[str, str]) -> str | None:
+    """What Sphinx links beside a name that is documented on a page of the reference."""
+    page = page_with_line(pkgutil.resolve_name(f"{names['module']}:{names['fullname']}"))
+    return f"../../{page}" if page else None
 
 
 def lead_to_sources(app: Sphinx, doctree: nodes.document) -> None:
@@ -54,6 +62,7 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
 
 
 def setup(app: Sphinx) -> dict:
+    app.setup_extension("sphinx.ext.linkcode")
     app.connect("doctree-read", lead_to_sources)
     app.connect("html-collect-pages", pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
