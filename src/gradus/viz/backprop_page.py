@@ -78,30 +78,23 @@ def backward_rows(nodes: Any, steps: Any) -> list[str]:
     """The gradient of the loss by itself, then each use: what arrives, the local derivative, the product, and the sum so far."""
     loss, first, uses = nodes[-1].name, len(nodes) + 1, Counter(step.to for step in steps)
     begin = f"Backward: the loss changes as itself, so its own gradient is {short(steps[0].incoming)}"
-    rows = [
-        row(
-            first,
-            begin,
-            [loss, "", f"∂{loss}/∂{loss}", "", f"{loss}: {short(steps[0].incoming)}"],
-            name=loss,
-            total=short(steps[0].incoming),
-        )
-    ]
+    own = short(steps[0].incoming)
+    rows = [row(first, begin, [loss, "", f"∂{loss}/∂{loss}", "", f"{loss}: {own}"], name=loss, total=own)]
     for place, step in enumerate(steps, first + 1):
-        way, incoming, derivative, product, total = step_texts(step)
-        says = (
-            f"Backward from {subscripts(step.at)} to {subscripts(step.to)}: {incoming} arrives, times the local derivative {derivative}, "
-        )
-        says += f"is {product}"
-        if step.before is not None:
-            says += f", added to the {short(step.before)} that was there: {total}"
-        elif uses[step.to] > 1:
-            says += f": a part of the gradient of {subscripts(step.to)}, which was used {uses[step.to]} times"
-        else:
-            says += f": the gradient of {subscripts(step.to)}"
-        facts = {"name": step.to, "total": short(step.total)}
-        rows.append(row(place, says, [way, incoming, derivative, product, total], **facts))
+        texts = step_texts(step)
+        rows.append(row(place, sentence(step, texts, uses[step.to]), list(texts), name=step.to, total=short(step.total)))
     return rows
+
+
+def sentence(step: Any, texts: tuple[str, ...], uses: int) -> str:
+    """A step back in words; `uses` is how often the value that gets the gradient was used."""
+    _, incoming, derivative, product, total = texts
+    at, to = subscripts(step.at), subscripts(step.to)
+    if step.before is not None:
+        end = f", added to the {short(step.before)} that was there: {total}"
+    else:
+        end = f": a part of the gradient of {to}, which was used {uses} times" if uses > 1 else f": the gradient of {to}"
+    return f"Backward from {at} to {to}: {incoming} arrives, times the local derivative {derivative}, is {product}{end}"
 
 
 def step_texts(step: Any) -> tuple[str, str, str, str, str]:

@@ -113,9 +113,14 @@ def draw_valleys(panel: Any, surface: Any, ends: Mapping[str, Any]) -> None:
     panel.contour(*surface, levels=[lowest + 0.02 * 1.6**k for k in range(16)], colors="#B8B8B8", linewidths=0.8, linestyles="solid")
     for colour, (name, ways) in zip(COLOURS, ends.items(), strict=False):
         for place, way in enumerate(ways):
-            panel.plot(*zip(*way, strict=True), color=colour, linewidth=1.3, label=f"{name} ({len(ways)})" if place == 0 else None)
+            panel.plot(
+                *zip(*way, strict=True),
+                color=colour,
+                linewidth=1.3,
+                label=f"ends in the {name} valley ({len(ways)})" if place == 0 else None,
+            )
             panel.plot(*way[0], color=colour, marker="o", markersize=6)
             panel.plot(*way[-1], color=colour, marker="*", markersize=15, markeredgecolor="white")
     tidy(panel, "(x² − 1)² + x/4 + 3/2 (y − x/2)²: two valleys", "x", "y")
     panel.set(xlim=(surface[0][0], surface[0][-1]), ylim=(surface[1][0], surface[1][-1]))
-    panel.legend(fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none", loc="lower right", title="ends in the valley that is")
+    panel.legend(fontsize=TICK, frameon=False, ncols=len(ends), loc="upper center", bbox_to_anchor=(0.5, -0.13))
