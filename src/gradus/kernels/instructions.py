@@ -90,6 +90,28 @@ def power_of_two(typing_context, k):
     return k(k), emit
 
 
+@intrinsic
+def rounding(typing_context, x):
+    """A number of x's type: added to a smaller one, it leaves the nearest integer in the low bits of the sum."""
+    number = ROUNDING[x]
+    return x(x), lambda context, builder, signature, values: ir.Constant(values[0].type, number)
+
+
+@intrinsic
+def power_of_low_bits(typing_context, total, lifted):
+    """2^(k - 1) for total = k + rounding, as :func:`rounding` makes it; 2^(k + 63) where ``lifted``."""
+    bias = 126 if total == types.float32 else 1022
+
+    def emit(context, builder, signature, values):
+        kind = values[0].type
+        whole = integer(kind)
+        bits = builder.bitcast(values[0], whole)
+        shift = builder.select(values[1], ir.Constant(whole, bias + 64), ir.Constant(whole, bias))
+        return builder.bitcast(builder.shl(builder.add(bits, shift), ir.Constant(whole, SIGNIFICAND[signature.args[0]])), kind)
+
+    return total(total, lifted), emit
+
+
 def _exponent_bits(builder: Any, value: Any) -> Any:
     """The integer e for which ``value`` / 2^e lies in [√½, √2); ``value`` is positive, finite and normal."""
     single = value.type == ir.FloatType()
