@@ -32,6 +32,7 @@ SIZE = 4  # bytes of a float32
 ROWS, LANES, WIDTH = 6, 16, 64  # of a tile of results
 PANEL_ROW = WIDTH * SIZE
 FEW = 64  # rows of results for which a copy of rows does not pay
+DEPTH = 400  # terms of a sum in one go: a rounding error of one sum grows with its terms, so sums of sums are more exact
 STRIPE = 1 << 18  # bytes of the factor that stays, which are multiplied with all panels before the next
 
 
@@ -64,6 +65,13 @@ def pack(b, turned, k, n, leading, panels):
 
 
 @compiled
+def piece_of(k):
+    """How many terms are added up before they go to the others: as equal shares of k as can be, at most DEPTH."""
+    pieces = max(1, (k + DEPTH - 1) // DEPTH)
+    return max(1, (k + pieces - 1) // pieces)
+
+
+@compiled
 def tile(a, row_step, k_step, panel, panel_step, k, sums, vectors):
     """``sums`` plus a few rows of A times a panel, of which as many vectors are read as the tuple ``vectors`` has."""
     for _ in range(k):
@@ -77,19 +85,27 @@ def tile(a, row_step, k_step, panel, panel_step, k, sums, vectors):
 def columns_of_results(a, row_step, k_step, panel, panel_step, m, n, k, alpha, add, c, c_step):
     """C = alpha · A times one panel of n columns (+ C). The last tile ends at the last row and writes only what others did not."""
     zero = zeros(float32)
+    depth = piece_of(k)
     for i in range(0, m, ROWS):
         first = min(i, m - ROWS)
-        a_row, c_row = a + first * row_step, c + first * c_step
-        if n > WIDTH - LANES:
-            four = (zero, zero, zero, zero)
-            kept = span(0, n - (WIDTH - LANES), float32)
-            sums = tile(a_row, row_step, k_step, panel, panel_step, k, zeros_each(float32, 24), four)
-            store_matrix(c_row, c_step, i - first, kept, alpha, add, sums, four)
-        else:
-            for v in range(0, n, LANES):
-                kept = span(0, n - v, float32)
-                thin = tile(a_row, row_step, k_step, panel + v * SIZE, panel_step, k, zeros_each(float32, 6), (zero,))
-                store_matrix(c_row + v * SIZE, c_step, i - first, kept, alpha, add, thin, (zero,))
+        c_row = c + first * c_step
+        for start in range(0, k, depth):
+            a_row, panel_row, terms, adds = (
+                a + first * row_step + start * k_step,
+                panel + start * panel_step,
+                min(depth, k - start),
+                add or start > 0,
+            )
+            if n > WIDTH - LANES:
+                four = (zero, zero, zero, zero)
+                kept = span(0, n - (WIDTH - LANES), float32)
+                sums = tile(a_row, row_step, k_step, panel_row, panel_step, terms, zeros_each(float32, 24), four)
+                store_matrix(c_row, c_step, i - first, kept, alpha, adds, sums, four)
+            else:
+                for v in range(0, n, LANES):
+                    kept = span(0, n - v, float32)
+                    thin = tile(a_row, row_step, k_step, panel_row + v * SIZE, panel_step, terms, zeros_each(float32, 6), (zero,))
+                    store_matrix(c_row + v * SIZE, c_step, i - first, kept, alpha, adds, thin, (zero,))
 
 
 @compiled
