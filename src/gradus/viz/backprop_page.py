@@ -174,7 +174,7 @@ h2 { font-size: 1.1rem; margin: 1.8rem 0 .4rem }
 p { margin: .3rem 0 } .quiet { color: var(--quiet) }
 svg { display: block; width: 100%; height: auto; font: 15px system-ui, "Segoe UI", "DejaVu Sans", sans-serif }
 svg text { text-anchor: middle; fill: var(--ink) } svg tspan { font-weight: normal; fill: var(--quiet); font-size: 12px }
-.narrow { display: none; max-width: 460px; margin: auto }
+.narrow { display: none; max-width: 460px; margin: auto; font-size: 13.5px }
 .arrow path { stroke: var(--line); stroke-width: 1.4; fill: none } marker path { fill: var(--line); fill: context-stroke; stroke: none }
 .arrow text { font-size: 12.5px; fill: var(--quiet); paint-order: stroke; stroke: var(--paper); stroke-width: 5px }
 .box rect { fill: var(--paper); stroke: var(--line); stroke-width: 1.3 } .given rect { fill: var(--given) }
