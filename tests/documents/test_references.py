@@ -1,4 +1,4 @@
-"""What the hundred lines in NumPy refer their readers to, answered: a small program in the spirit of each of the four references."""
+"""What the documents refer their readers to, answered: a small program in the spirit of each reference."""
 
 from __future__ import annotations
 
@@ -126,3 +126,31 @@ def test_hips_autograd_derivatives_of_plain_functions() -> None:
     x = gradus.tensor(0.7, dtype=gradus.float64, requires_grad=True)
     taylor_sine(x).backward()
     assert x.grad.item() == pytest.approx(np.cos(0.7), rel=1e-11)
+
+
+def test_glorot_and_bengio_gradients_keep_their_size() -> None:
+    """Glorot and Bengio 2010, figures 6 and 7: in five layers with tanh, activations and gradients shrink under U(±1/√n).
+
+    Under U(±√(6/(in + out))) they keep their size.
+    """
+    found = {}
+    for name in ("narrow", "normalized"):
+        gradus.manual_seed(0)
+        layers = [nn.Linear(200, 200, bias=False) for _ in range(5)]
+        for layer in layers:
+            if name == "narrow":
+                nn.init.uniform_(layer.weight, -(200**-0.5), 200**-0.5)
+            else:
+                nn.init.xavier_uniform_(layer.weight)
+        x = gradus.randn(300, 200) * 0.5
+        between = []
+        for layer in layers:
+            x = gradus.tanh(layer(x))
+            x.retain_grad()
+            between.append(x)
+        x.backward(gradus.randn(300, 200))
+        found[name] = (between[-1].std() / between[0].std(), between[0].grad.std() / between[-1].grad.std())
+    forward, backward = (value.item() for value in found["narrow"])
+    assert forward < 0.2 and backward < 0.2
+    forward, backward = (value.item() for value in found["normalized"])
+    assert 0.5 < forward < 1.1 and 0.3 < backward < 1.2
