@@ -87,3 +87,8 @@ html_copy_source = False
 html_theme_options = {"source_repository": "", "navigation_with_keys": True}
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
+
+
+def setup(app):
+    # The extension that brings MathJax only copies files at the end, and does not say that this stands no page in the way.
+    app.extensions["sphinx-mathjax-offline"].parallel_read_safe = True
