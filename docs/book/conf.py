@@ -42,6 +42,7 @@ extensions = [
     "building.module_pages",
     "building.source_pages",
     "building.notebooks",
+    "building.streams",
 ]
 
 # --- chapters -----------------------------------------------------------------------------------------------------------------------------
