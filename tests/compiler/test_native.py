@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradus.compiler import native
+from gradus.compiler import native, waiting
 from gradus.kernels import compilation
 
 SCRIPT = """
@@ -131,3 +132,30 @@ def test_a_numba_without_the_inner_parts_compiles_too(monkeypatch: pytest.Monkey
     x, y = np.arange(16, dtype=np.float32), np.empty(4, np.float32)
     native.function_of("pool.sum_of_four_float32", (x.ctypes.data, y.ctypes.data, 1, 4, 4))()
     assert y.tolist() == [0 + 1 + 4 + 5, 2 + 3 + 6 + 7, 8 + 9 + 12 + 13, 10 + 11 + 14 + 15]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("patience, says", [(0.0, True), (1e9, False)])
+def test_a_person_who_waits_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, patience: float, says: bool) -> None:
+    """On a terminal, after a while, in a line that is gone at the end."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(waiting, "PATIENCE", patience)
+    monkeypatch.setenv("GRADUS_CACHE", str(tmp_path))
+    native.Library().load([f"def NAME(address):\n    return {k}\n" for k in (0, 1)])
+    shown = [part.strip() for part in terminal.getvalue().split("\r")]
+    assert any("compiling kernels, once on this machine: 1 of 2" in part for part in shown) == says
+    assert shown[-1] == ""
+
+
+def test_no_word_where_nobody_watches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(waiting, "PATIENCE", 0.0)
+    monkeypatch.setenv("GRADUS_CACHE", str(tmp_path))
+    native.Library().load(["def NAME(address):\n    return 0\n"])
+    assert stream.getvalue() == ""

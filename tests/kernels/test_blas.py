@@ -248,3 +248,12 @@ def test_information_names_library_kernel_speed_and_threads() -> None:
     assert rows["GEMM kernel"] == chosen.core
     assert "GF/s" in rows["GEMM speed"]
     assert rows["threads"].startswith(f"{gradus.get_num_threads()} of ")
+
+
+def test_information_says_where_kernels_are_kept(tmp_path: Path) -> None:
+    pytest.importorskip("numba", reason="without it there are no kernels: pip install gradus-dl[fast]")
+    (tmp_path / "file").write_text("no folder")
+    for cache, words in ((tmp_path / "new" / "one", "kept in "), (tmp_path / "file", "not kept: ")):
+        env = {**os.environ, "GRADUS_CACHE": str(cache)}
+        text = subprocess.run([sys.executable, "-m", "gradus", "info"], capture_output=True, text=True, check=True, env=env).stdout
+        assert f"gradus.compile kernels made by Numba, {words}{cache / 'kernels'}" in text

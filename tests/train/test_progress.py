@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gradus import nn
+from gradus import terminal as terminal_module
 from gradus.train import Learner, progress
 from gradus.train.progress import LogFile, Notebook, PlainTerminal, Progress, RichTerminal, choose_display, duration
 
@@ -61,7 +62,7 @@ def screen(written: str) -> list[str]:
 
 
 def test_a_plain_terminal_keeps_one_moving_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "terminal_width", lambda stream: 60)
+    monkeypatch.setattr(terminal_module, "terminal_width", lambda stream: 60)
     stream = Terminal()
     written = run(stream, display=PlainTerminal(stream))
     left = screen(written)
@@ -75,7 +76,7 @@ def test_a_plain_terminal_keeps_one_moving_line(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_moving_line_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "terminal_width", lambda stream: 200)
+    monkeypatch.setattr(terminal_module, "terminal_width", lambda stream: 200)
     stream = Terminal()
     written = run(stream, display=PlainTerminal(stream))
     assert re.search(r"epoch 2/3  ━+─+  3/6  loss \d\.\d{4}  mae \d\.\d{4}  [\d.:]+( m?s)? left  [\d,]+ samples/s", written)

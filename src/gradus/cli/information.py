@@ -7,6 +7,7 @@ import importlib.util
 import math
 import os
 import platform
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import gradus
 from gradus import blas
 from gradus.compiler.native import kernel_folder
 from gradus.compiler.tiers import kernels_installed
+from gradus.compiler.trust import may_be_trusted
 
 # extra: {module to look for: distribution that brings it}
 EXTRAS = {
@@ -65,8 +67,19 @@ def threads() -> str:
 def compilation() -> str:
     """What runs compiled functions here."""
     if kernels_installed():
-        return f"kernels made by Numba, kept in {kernel_folder()}"
+        kept = (
+            f"kept in {kernel_folder()}"
+            if can_keep(kernel_folder())
+            else f"not kept: {kernel_folder()} cannot be written to (GRADUS_CACHE)"
+        )
+        return f"kernels made by Numba, {kept}"
     return 'NumPy alone; pip install "gradus-dl[fast]" makes kernels'
+
+
+def can_keep(folder: Path) -> bool:
+    """Whether files can be put into a folder, or the folder itself where it is not there yet."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK) and (there != folder or may_be_trusted(str(folder)))
 
 
 def extra(name: str) -> str:

@@ -30,7 +30,7 @@ from gradus.compiler.products import copy_awkward_operands, handmade
 from gradus.compiler.report import Report, report
 from gradus.compiler.specialisation import MISS, Specialisation
 from gradus.compiler.surroundings import Surroundings, refuse_changes
-from gradus.compiler.tiers import NATIVE, chosen_tier
+from gradus.compiler.tiers import NATIVE, chosen_tier, kernels_installed
 from gradus.compiler.trace import trace
 from gradus.compiler.trees import flatten
 from gradus.errors import TraceError, UsageError, UsageWarning
@@ -115,8 +115,21 @@ class Compiled:
         self.direct_call: Callable[..., Any] | None = None
         self.warned = self.warmed = self.dropped = False
         self.checks: list[Callable[[Graph, Callable[..., Any]], None]] = []
-        functools.update_wrapper(self, function if hasattr(function, "__name__") else type(function))
+        named = hasattr(function, "__name__")  # a Module has no name of its own, and keeps its attributes: see __getattr__
+        functools.update_wrapper(self, function if named else type(function), updated=("__dict__",) if named else ())
         LIVING.add(self)
+
+    def __repr__(self) -> str:
+        count = len(self.specialisations)
+        programs = "no program yet" if not count else f"{count} program{'s' * (count > 1)}"
+        return f"<compiled {getattr(self, '__qualname__', 'function')}: {programs}, {self.tier}>"
+
+    def __getattr__(self, name: str) -> Any:
+        """What a compiled Module is asked for beside calls: its parameters, ``state_dict``, ``eval``, layers."""
+        function = self.__dict__.get("function")
+        if function is None or isinstance(function, types.FunctionType) or (name.startswith("__") and name.endswith("__")):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(function, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.direct_call is not None and not kwargs:
@@ -254,7 +267,7 @@ class Compiled:
                 "only native programs are measured kernel by kernel",
                 got="a program on NumPy",
                 wanted="Numba's kernels",
-                fix='pip install "gradus-dl[fast]", or read compiled.source',
+                fix='gradus.compile(f, tier="native")' if kernels_installed() else 'pip install "gradus-dl[fast]", or read compiled.source',
                 code="E44",
             )
         return report(program)

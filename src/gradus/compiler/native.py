@@ -27,6 +27,7 @@ from gradus import blas
 from gradus.compiler.source_code import define
 from gradus.compiler.texts import HANDMADE
 from gradus.compiler.trust import may_be_trusted
+from gradus.compiler.waiting import Waiting
 from gradus.folders import cache_folder
 
 MAGIC = b"gradus kernel 1\n"
@@ -72,7 +73,8 @@ class Library:
         if missing:
             start = time.perf_counter()
             blas.bind()
-            self._link({name: _read(name) or self._compile(name, source) for name, source in missing.items()})
+            with Waiting(len(missing)) as waiting:
+                self._link({name: self._made(name, source, waiting) for name, source in missing.items()})
             STATISTICS.seconds += time.perf_counter() - start
         return [self.addresses[name] for name in names]
 
@@ -81,6 +83,11 @@ class Library:
         if not self._environment:
             self._environment = _environment()
         return "kernel_" + hashlib.sha256(self._environment + source.encode()).hexdigest()[:32]
+
+    def _made(self, name: str, source: str, waiting: Waiting) -> tuple[str, bytes]:
+        """Symbol and object code of a text: those on disk, or new ones."""
+        waiting.next()
+        return _read(name) or self._compile(name, source)
 
     def _link(self, entries: dict[str, tuple[str, bytes]]) -> None:
         """Give object code an address each."""

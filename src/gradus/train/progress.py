@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from gradus.terminal import PlainTerminal
 from gradus.train.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -45,32 +45,6 @@ class LogFile:
 
     def close(self) -> None:
         self.stream.flush()
-
-
-class PlainTerminal:
-    """A terminal without further help: the line is written over itself."""
-
-    moving = True
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream, self.shown = stream, 0
-
-    def update(self, text: str) -> None:
-        text = text[: terminal_width(self.stream) - 1]  # a longer line would wrap, and \r returns to the last row only
-        self.stream.write("\r" + text.ljust(self.shown))
-        self.stream.flush()
-        self.shown = len(text)
-
-    def write(self, text: str) -> None:
-        self.close()
-        self.stream.write(text + "\n")
-        self.stream.flush()
-
-    def close(self) -> None:
-        if self.shown:
-            self.stream.write("\r" + " " * self.shown + "\r")
-            self.stream.flush()
-            self.shown = 0
 
 
 class RichTerminal:
@@ -127,14 +101,6 @@ def in_notebook() -> bool:
     """Whether this code runs in a notebook that can show and replace outputs."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
-
-
-def terminal_width(stream: TextIO) -> int:
-    """Columns of the terminal behind ``stream``; 80 where the system does not know."""
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
 
 
 def choose_display(stream: TextIO) -> Display:

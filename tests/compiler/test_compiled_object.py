@@ -1,0 +1,58 @@
+"""What a compiled function is beside a call: how it shows itself, and what a compiled Module answers."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+import gradus
+from gradus import nn
+from gradus.errors import TraceError
+
+
+def test_it_says_what_it_has() -> None:
+    def double(x):
+        return x * 2
+
+    f = gradus.compile(double, tier="numpy")
+    assert repr(f) == "<compiled test_it_says_what_it_has.<locals>.double: no program yet, numpy>"
+    for shape in (3, 3, 4):
+        f(gradus.ones(shape))
+    assert repr(f) == "<compiled test_it_says_what_it_has.<locals>.double: 2 programs, numpy>"
+
+
+@pytest.mark.parametrize("twin", [lambda f: f, copy.deepcopy], ids=["itself", "a copy"])
+def test_a_compiled_module_answers_as_the_module(twin) -> None:
+    gradus.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5))
+    compiled = twin(gradus.compile(model, tier="numpy"))
+    inner = compiled.function
+    assert [p.shape for p in compiled.parameters()] == [(2, 3), (2,)]
+    assert list(compiled.state_dict()) == ["0.weight", "0.bias"]
+    assert compiled.training and not compiled.eval().training
+    x = gradus.ones(4, 3)
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(x).detach().numpy(), inner(x).detach().numpy(), rtol=1e-6)  # no dropout after eval()
+    optimizer = gradus.optim.SGD(compiled.parameters(), lr=0.1)
+    inner(x).sum().backward()
+    optimizer.step()  # the program reads the new weights
+    np.testing.assert_allclose(compiled(x).detach().numpy(), inner(x).detach().numpy(), rtol=1e-6)
+    with pytest.raises(AttributeError, match="parametres"):
+        _ = compiled.parametres
+
+
+def test_a_compiled_function_has_no_attributes_of_others() -> None:
+    compiled = gradus.compile(lambda x: x)
+    assert not hasattr(compiled, "parameters")
+    assert not hasattr(compiled, "__array__")
+
+
+def test_the_report_of_a_numpy_program_names_the_way_to_kernels() -> None:
+    pytest.importorskip("numba", reason="with it, the advice is another one: pip install gradus-dl[fast]")
+    compiled = gradus.compile(lambda x: x * 2, tier="numpy")
+    for _ in range(2):
+        compiled(gradus.ones(3))
+    with pytest.raises(TraceError, match='tier="native"'):
+        compiled.report()
