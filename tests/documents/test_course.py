@@ -20,12 +20,10 @@ from gradus.data import Normalizer, digits, mnist
 from gradus.tensors import Tensor
 from gradus.train import Callback, CancelFit, Learner
 
-torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
-
 
 def both(program: Callable[[Any], Any], rtol: float = 1e-5, atol: float = 1e-6) -> Any:
     """The results of a program with either library, compared; a program draws its numbers from NumPy. Returns Gradus' results."""
-    mine, theirs = program(gradus), program(torch)
+    mine, theirs = program(gradus), program(pytest.importorskip("torch", reason="PyTorch is the oracle"))
     assert len(mine) == len(theirs)
     for a, b in zip(mine, theirs):
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=rtol, atol=atol)
