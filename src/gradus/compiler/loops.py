@@ -22,7 +22,7 @@ from gradus.compiler.graph import Call, Number, Value
 from gradus.compiler.layout import is_view
 from gradus.compiler.stages import BLOCK_ROWS, Blocks, Row, Stage, indented
 
-BLOCK = 4096  # terms that a sum adds up in its own precision before they go into a float64
+BLOCK = 512  # terms that a sum adds up in its own precision before they go into a float64; fewer would cost time
 SHORT = 512  # elements of a row: longer ones leave little time to wait for
 BEHIND_ALL = 99  # a stage after all others
 SIMPLE = {0, 1, -1, 2, -2, 0.5, -0.5, 3, 4, math.inf, -math.inf}  # numbers that stand in the text itself
