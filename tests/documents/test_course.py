@@ -489,6 +489,40 @@ def test_a_list_of_hooks_and_histograms() -> None:
     assert len(both(program)) == 12
 
 
+def test_layers_are_scaled_by_what_they_give_out() -> None:
+    """lsuv_module: with a hook on each activation, bias and weight of its layer are moved until it gives out mean 0 and spread 1."""
+
+    def program(T: Any) -> list[Any]:
+        rng = np.random.default_rng(0)
+        model = T.nn.Sequential(*(T.nn.Sequential(T.nn.Linear(20, 20), T.nn.LeakyReLU(0.1)) for _ in range(4)))
+        with T.no_grad():
+            for p in model.parameters():
+                p.copy_(T.tensor(rng.normal(0, 0.4, tuple(p.shape)).astype("float32")))
+        xb = images(T, (256, 20))
+
+        def lsuv_module(layer: Any, activation: Any) -> None:
+            seen: dict[str, float] = {}
+            handle = activation.register_forward_hook(lambda m, args, y: seen.update(mean=y.mean().item(), std=y.std().item()))
+            with T.no_grad():
+                while model(xb) is not None and (abs(seen["std"] - 1) > 1e-3 or abs(seen["mean"]) > 1e-3):
+                    layer.bias -= seen["mean"]
+                    layer.weight.data /= seen["std"]
+            handle.remove()
+
+        for block in model:
+            lsuv_module(block[0], block[1])
+        found = []
+        x = xb
+        for block in model:
+            x = block(x)
+            found += [x.mean(), x.std()]
+        return found
+
+    mine = both(program, rtol=1e-2, atol=2e-3)
+    means, spreads = [value.item() for value in mine[::2]], [value.item() for value in mine[1::2]]
+    assert np.abs(means).max() < 1.5e-3 and np.abs(np.subtract(spreads, 1)).max() < 1.5e-3
+
+
 # Beyond networks.
 
 
