@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 
 INCLUDE = re.compile(r"^```\{literalinclude\} (?P<path>\S+)\n(?P<options>(?::.*\n)*)```$", re.MULTILINE)
 BOX = re.compile(
-    r"^(?P<fence>:{3,})\{(?P<kind>\w+)\} ?(?P<title>.*)\n(?P<options>(?::\w.*\n)*)(?P<body>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL
+    r"^(?P<fence>:{3,})\{(?P<kind>\w+)\} ?(?P<title>.*)\n(?P<options>(?::\w.*\n)*)(?P<body>(?:.*\n)*?)(?P=fence) *$", re.MULTILINE
 )
 LINK = re.compile(r"\]\((?P<name>[a-z_]+)\.md(?P<anchor>#[\w-]+)?\)")
 NEEDS = "This notebook needs Gradus with matplotlib: `pip install '.[plot]'` in its repository."

@@ -16,7 +16,7 @@ def page() -> str:
         lines += [f"   * - ``{name}``", f"     - {family}"]
         for cell in cells.values():
             assert not cell.startswith("FAILS"), f"{name}: {cell}"
-            lines.append("     - " + ("yes" if cell == "yes" else f"({reasons.setdefault(cell, len(reasons) + 1)})"))
+            lines.append("     - " + ("yes" if cell == "yes" else f"\\({reasons.setdefault(cell, len(reasons) + 1)})"))
     yes = sum(cell == "yes" for _, _, cells in table for cell in cells.values())
     count = f"{len(table)} ops, {len(COLUMNS)} columns, {yes} checks passed while this page was made.\n\n"
-    return count + "\n".join(lines) + "\n\n" + "\n".join(f"({number}) {reason}\n" for reason, number in reasons.items()) + "\n"
+    return count + "\n".join(lines) + "\n\n" + "\n".join(f"\\({number}) {reason}\n" for reason, number in reasons.items()) + "\n"
