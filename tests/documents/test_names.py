@@ -14,8 +14,8 @@ NAMES = {
     "gradus.Tensor": """shape t T mean std var sum max all any item pow sqrt exp log abs float long half double view reshape flatten squeeze
         unsqueeze expand_as stride storage clamp_min clamp_max_ clamp argmax logsumexp clone detach numpy requires_grad_ backward grad data
         zero_ uniform_ normal_ random_ lerp_ mul_ add_ sub_ addcmul_ histc cpu register_hook retain_grad numel __getitem__ __matmul__""",
-    "gradus.nn": """Module Parameter Linear ReLU Sequential ModuleList Conv2d AdaptiveAvgPool2d Flatten BatchNorm2d LayerNorm GroupNorm LSTM
-        LSTMCell Embedding Dropout CrossEntropyLoss MSELoss init functional""",
+    "gradus.nn": """Module Parameter Linear ReLU Sequential ModuleList Conv2d AdaptiveAvgPool2d Flatten BatchNorm2d LayerNorm InstanceNorm2d
+        LSTM LSTMCell Embedding Dropout CrossEntropyLoss MSELoss init functional""",
     "gradus.nn.Module": """parameters named_parameters train eval register_forward_hook register_backward_hook register_full_backward_hook
         register_buffer add_module children modules state_dict load_state_dict requires_grad_ zero_grad""",
     "gradus.nn.init": "kaiming_normal_ kaiming_uniform_ xavier_normal_ xavier_uniform_",

@@ -38,6 +38,12 @@ LAYERS = [
     (lambda nn: nn.GroupNorm(2, 4, eps=0.1), (3, 4, 5, 2)),
     (lambda nn: nn.GroupNorm(4, 4, affine=False), (3, 4, 5)),
     (lambda nn: nn.GroupNorm(1, 4, bias=False), (0, 4, 5)),
+    (lambda nn: nn.InstanceNorm1d(3), (4, 3, 5)),
+    (lambda nn: nn.InstanceNorm1d(3), (3, 5)),
+    (lambda nn: nn.InstanceNorm1d(3, affine=True, track_running_stats=True, momentum=0.3), (4, 3, 5)),
+    (lambda nn: nn.InstanceNorm2d(3, affine=True, bias=False, eps=0.1), (2, 3, 4, 5)),
+    (lambda nn: nn.InstanceNorm2d(3, track_running_stats=True, momentum=None), (2, 3, 4, 1)),
+    (lambda nn: nn.InstanceNorm2d(3), (0, 3, 2, 2)),
 ]
 
 
@@ -207,6 +213,9 @@ class TestBatchNorm:
         (lambda: F.layer_norm(gradus.zeros(2, 3), (3,), gradus.ones(2)), "weight"),
         (lambda: nn.GroupNorm(2, 4)(gradus.zeros(2, 3)), "divisible by num_groups"),
         (lambda: nn.GroupNorm(2, 4)(gradus.zeros(4)), "at least 2 dimensions"),
+        (lambda: nn.InstanceNorm2d(3)(gradus.zeros(2, 3, 1, 1)), "Expected more than 1 spatial element when training"),
+        (lambda: nn.InstanceNorm2d(3)(gradus.zeros(3, 3)), "expected 4D input (got 2D input)"),
+        (lambda: nn.InstanceNorm1d(3, affine=True)(gradus.zeros(2, 4, 5)), "got 4 channels instead of 3"),
         (lambda: F.batch_norm(gradus.zeros(2, 3), gradus.zeros(4), gradus.zeros(4)), "should contain 3 elements, not 4"),
         (lambda: F.batch_norm(gradus.zeros(2), None, None, training=True), "channel axis"),
     ],
@@ -215,6 +224,15 @@ def test_refused_shapes(call, said) -> None:
     with pytest.raises(ShapeError) as caught:
         call()
     assert said in str(caught.value)
+
+
+def test_a_traced_instance_norm_moves_its_buffers() -> None:
+    layer, twin = (nn.InstanceNorm1d(3, affine=True, track_running_stats=True) for _ in range(2))
+    compiled = gradus.compile(layer)
+    for step in range(3):
+        x = gradus.randn(4, 3, 5) + step
+        assert gradus.allclose(compiled(x), twin(x), atol=1e-5)
+    assert gradus.allclose(layer.running_var, twin.running_var, atol=1e-6) and twin.running_mean.abs().max() > 0.1
 
 
 def test_refused_options() -> None:

@@ -11,6 +11,7 @@ from gradus.nn.dropout import Dropout
 from gradus.nn.embedding import Embedding
 from gradus.nn.flatten import Flatten, Unflatten
 from gradus.nn.identity import Identity
+from gradus.nn.instance_norm import InstanceNorm1d, InstanceNorm2d
 from gradus.nn.linear import Linear
 from gradus.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss
 from gradus.nn.module import Module
@@ -45,6 +46,8 @@ __all__ = [
     "GroupNorm",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
     "L1Loss",
     "LSTM",
     "LSTMCell",
