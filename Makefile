@@ -82,6 +82,6 @@ $(BENCH_READY): pyproject.toml | $(CREATED)
 	$(call install,fast$(COMMA)plot,1.7 GB unpacked: PyTorch and JAX are what is compared with,$(PEERS))
 
 $(BOOK_READY): pyproject.toml | $(CREATED)
-	$(call install,book,230 MB unpacked)
+	$(call install,book,450 MB unpacked)
 
 COMMA := ,

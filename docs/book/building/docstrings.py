@@ -10,7 +10,7 @@ from sphinx.domains.python import PyObject
 # What is left as it is: ``code``, `code`, :role:`text`.
 MARKUP = re.compile(r"(``.+?``|(?::[\w:]+:)?`[^`\n]+`)")
 TRAILING_UNDERSCORE = re.compile(r"(?<=\w)_(?=\W|$)")
-STARS = re.compile(r"(?<![\w*])(\*{1,2})(?=\w)(?!\w[^*\n]*\w?\1(?!\w))")  # *args, but not *a title*
+STARS = re.compile(r"(?<![\w*])(\*{1,2})(?=\w)(?!(?:\w|\w[^*\n]*[^\s*])\1(?!\w))")  # *args, but not *a title*
 
 
 def escaped(line: str) -> str:
@@ -33,10 +33,14 @@ def process(app: Sphinx, what: str, name: str, object_: object, options: object,
         indent = len(line) - len(line.lstrip())
         if literal is not None and line.strip() and indent <= literal:
             literal = None
-        if literal is None and (line.rstrip().endswith("::") or line.lstrip().startswith(".. math::")):
+        if literal is not None or line.lstrip().startswith((">>> ", "... ")):
+            continue
+        if line.lstrip().startswith(".. math::"):
             literal = indent
-        elif literal is None and not line.lstrip().startswith((">>> ", "... ")):
-            lines[number] = escaped(line)
+            continue
+        if line.rstrip().endswith("::"):
+            literal = indent
+        lines[number] = escaped(line)
 
 
 # Napoleon takes what stands before the first colon of a property's docstring for its type. So colons hide from it, and come back.
