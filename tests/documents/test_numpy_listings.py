@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from listings import FOLDER, Notebook, cells
+from listings import Notebook, cells
 
 from gradus import nn
 from gradus.nn.functional import softmax
@@ -38,12 +38,6 @@ def definitions(document: str, end: str) -> list[str]:
     """The names of the cells before ``end``."""
     names = [cell.name for cell in cells(document)]
     return names[: names.index(end)]
-
-
-@pytest.mark.parametrize("document", [CLOSURES, LAYERS])
-def test_the_excerpts_say_where_they_come_from(document: str) -> None:
-    text = (FOLDER / f"{document}.ipy").read_text(encoding="utf-8")
-    assert text.startswith('# From "') and "Mended: the post " in text
 
 
 # Julian Eisenschlos' hundred lines.

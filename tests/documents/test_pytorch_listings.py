@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from listings import FOLDER, IMPORTS, Cell, Notebook, cells, shown, shown_in_document, with_gradus
+from listings import IMPORTS, Cell, Notebook, cells, shown, shown_in_document, with_gradus
 
 import gradus
 
@@ -181,11 +181,6 @@ def test_nothing_but_import_lines_is_changed(document: str) -> None:
         assert len(old) == len(new)
         assert all(IMPORTS[a] == b for a, b in zip(old, new) if a != b)
         assert not any(re.match(r"\s*(import|from)\s+torch\b", line) for line in new), "PyTorch would be imported all the same"
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_the_excerpts_say_where_they_come_from(document: str) -> None:
-    assert (FOLDER / f"{document}.ipy").read_text(encoding="utf-8").startswith('# From "')
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
