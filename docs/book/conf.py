@@ -20,6 +20,7 @@ os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
 Path(os.environ["IPYTHONDIR"], "profile_default").mkdir()
 Path(os.environ["IPYTHONDIR"], "profile_default", "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 'ERROR'")
 atexit.register(shutil.rmtree, os.environ["IPYTHONDIR"], ignore_errors=True)
+os.environ["PYTHONWARNINGS"] = "ignore:E44"  # that there is no Numba: the pages say so where it matters
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
