@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -92,12 +94,32 @@ def test_what_is_compiled_runs_compiled(tier: str) -> None:
     assert len(program.specialisations) == 1
 
 
-@pytest.mark.slow
-def test_the_compiled_step_is_the_faster_one() -> None:
-    # A small network, where what surrounds the products weighs most; the margin is wide, since machines are busy.
-    times = {row.engine: row for row in engines.timings(make_network(dtype=np.float32), repeats=60, tier="numpy")}
+def calls_of(step: Callable[[], object]) -> int:
+    """How many functions, of Python and of C, the interpreter calls during a step."""
+    calls = 0
+
+    def note(frame: object, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        step()
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_compiled_step_spares_the_interpreter(tier: str) -> None:
+    compiled, eager = engines.with_gradus(make_network(), tier=tier), engines.with_gradus(make_network(), compiled=False)
+    assert calls_of(compiled) * 4 < calls_of(eager)
+
+
+def test_timings_have_a_row_for_each_engine() -> None:
+    times = {row.engine: row for row in engines.timings(make_network(dtype=np.float32), repeats=2, tier="numpy")}
     assert set(times) == {"layers", "closures", "tape", "gradus", "gradus compiled"}
-    assert times["gradus compiled"].microseconds < 0.8 * times["gradus"].microseconds
     assert times["gradus"].speed == 1
     for row in times.values():
         assert row.speed == pytest.approx(times["gradus"].microseconds / row.microseconds)

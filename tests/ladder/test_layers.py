@@ -6,6 +6,7 @@ import ast
 import gzip
 import math
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -662,9 +663,15 @@ def test_outer_products_hold_a_number_for_each_image_and_weight() -> None:
 
 
 @pytest.mark.slow
-def test_fifty_thousand_images_at_once_take_a_backward_like_two_forwards() -> None:
-    best = [min(times) for times in zip(*(work.full_batch_times() for _ in range(3)))]
-    assert best[1] < 4 * best[0]  # one product for each weight matrix and one for the hidden layer; the printed way: seventy
+def test_fifty_thousand_images_at_once_fit_into_memory() -> None:
+    tracemalloc.start()
+    try:
+        work.full_batch_times()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    images = 50_000 * 784 * 4
+    assert images < peak < 2 * images  # the printed way: fifty times the images, for the gradient of the first weights alone
 
 
 @pytest.mark.slow
@@ -672,12 +679,6 @@ def test_one_epoch_on_all_of_mnist(mnist) -> None:
     data = work.DataLoader(mnist, batch_size=100, rng=0)
     [row] = work.train_classifier(data, CrossEntropy(), learning_rate=0.1, epochs=1, rng=0)
     assert row.valid_accuracy > 0.92
-
-
-@pytest.mark.slow
-def test_the_product_is_faster_than_the_outer_products() -> None:
-    ways = {way.name: way.seconds for way in work.weight_gradient_ways(n=2000)}
-    assert ways["outer products"] > 3 * ways["x.T @ g"]
 
 
 def test_slips_of_the_sources() -> None:

@@ -120,7 +120,7 @@ def test_a_context_measures_also_when_its_block_raises() -> None:
     assert timer.seconds == 3.0
     with Timer() as real:
         sum(range(1000))
-    assert 0 < real.seconds < 5
+    assert real.seconds > 0
 
 
 def test_a_context_puts_the_old_value_back_also_after_an_error() -> None:
