@@ -63,7 +63,7 @@ def members(module: str, *names: str) -> str:
         by_file.setdefault(home(loaded, name), []).append(name)
     text = rest(f".. automodule:: {module}\n   :no-members:\n")
     for file, found in sorted(by_file.items()):
-        heading = f"## {file.rsplit('.', 1)[-1].replace('_', ' ').capitalize()}\n\n" if len(by_file) > 1 else ""
+        heading = f"## `{file.rsplit('.', 1)[-1]}`\n\n" if len(by_file) > 1 else ""
         text += heading + rest("".join(described(loaded, name) for name in found))
     return text
 
@@ -118,8 +118,10 @@ def fill(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def skip(app: Sphinx, what: str, name: str, thing: Any, skipped: bool, options: Any) -> bool | None:
-    """Leave out what each layer repeats."""
+    """Leave out what each layer repeats, and what Python writes itself."""
     module, text = getattr(thing, "__module__", "") or "", inspect.getdoc(thing) or ""
+    if text.startswith("Alias for field number"):
+        return True  # a named tuple's fields stand among its attributes
     if what == "class" and module.startswith(("gradus.nn.", "gradus.fused.")) and module != "gradus.nn.module":
         return True if name in SECONDARY or (name == "forward" and "\n" not in text) else None
     return None

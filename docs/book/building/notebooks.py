@@ -24,8 +24,10 @@ def definition(file: Path, name: str) -> str:
     node: ast.stmt | None = None
     for part in filter(None, name.split(".")):
         named = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        node = next(found for found in body if isinstance(found, named) and found.name == part)
-        body = node.body
+        found = [statement for statement in body if isinstance(statement, named) and statement.name == part]
+        if not found:
+            raise ValueError(f"{file} defines no {name}")
+        node, body = found[-1], found[-1].body
     if node is None:
         return text
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
