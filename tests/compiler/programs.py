@@ -18,6 +18,7 @@ import torch
 from statements import FAMILIES, UPDATES
 
 NAME = re.compile(r"\b[vxps]\d+\b")
+UPDATE = re.compile(r"^(\w+\.(?:add|sub)_)\(([^,]+?)(, alpha=[^,]*)?\)$")  # what an update adds or takes away
 LENGTHS = (1, 3, 4, 8)
 ODD_LENGTHS = (0, 2, 5, 17)
 LARGEST = 2048  # elements of a value
@@ -110,7 +111,8 @@ class Program(NamedTuple):
             yield "    loss.backward()"
         if self.updates:
             yield "    with torch.no_grad():"
-            yield from (f"        {line.text}" for line in self.updates)
+            texts = [UPDATE.sub(r"\1(noise(\2)\3)", line.text) if noise else line.text for line in self.updates]
+            yield from (f"        {text}" for text in texts)
         yield from (forgotten if self.forgets else [])
         results = [*self.results, *(["loss"] if self.terms else [])]
         yield f"    return [{', '.join(results)}]"
