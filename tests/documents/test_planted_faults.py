@@ -47,14 +47,14 @@ FAULTS = [
     ),
     Fault(
         "the gradient of a bias is not summed over the examples",
-        "ladder/layers.py",
+        "ladder/functions_and_gradients.py",
         "add_g(b, rows.sum(0))",
         "add_g(b, rows)",
         ("ladder/test_layers.py::linear_takes_any_leading_axes", "ladder/test_layers.py::a_model_finds_every_gradient"),
     ),
     Fault(
         "the gradient on a value is assigned, not added",
-        "ladder/layers.py",
+        "ladder/functions_and_gradients.py",
         "array.g = np.asarray(g) if array.g is None else array.g + np.asarray(g)",
         "array.g = np.asarray(g)",
         (
@@ -64,7 +64,7 @@ FAULTS = [
     ),
     Fault(
         "mean squared error takes a column for a row",
-        "ladder/layers.py",
+        "ladder/functions_and_gradients.py",
         "if output.shape != target.shape:",
         "if False:",
         ("ladder/test_layers.py::mse_refuses_shapes_that_would_broadcast",),

@@ -9,7 +9,7 @@ import pytest
 from central_differences import numeric_gradient
 
 from gradus.ladder import autoencoder as rung
-from gradus.ladder.layers import tensor
+from gradus.ladder.functions_and_gradients import tensor
 
 
 @pytest.fixture

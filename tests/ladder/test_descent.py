@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import math
-import sys
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gradus.ladder import descent
-
-
-def test_it_needs_numpy_and_the_standard_library_only() -> None:
-    tree = ast.parse(Path(descent.__file__).read_text(encoding="utf-8"))
-    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    names += [("." * node.level) + (node.module or "") for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert {name.split(".")[0] for name in names} <= {"numpy", *sys.stdlib_module_names}
 
 
 def test_the_derivative_is_the_limit_of_chords() -> None:

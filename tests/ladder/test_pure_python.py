@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import os
@@ -10,20 +9,11 @@ import subprocess
 import sys
 from fractions import Fraction
 from itertools import count, islice
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gradus.ladder import pure_python
 from gradus.ladder.pure_python import MODULI, PERIOD, ForkAware, Matrix, WichmannHill, chunks, chunks_of_iterator, worker_streams
-
-
-def test_the_rung_imports_only_numpy_and_the_standard_library() -> None:
-    tree = ast.parse(Path(pure_python.__file__).read_text(encoding="utf-8"))
-    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in modules} <= sys.stdlib_module_names | {"numpy"}
 
 
 @pytest.mark.parametrize("size", [1, 28, 100, 784, 1000])

@@ -373,11 +373,3 @@ def test_the_tape_has_fewer_than_a_hundred_lines() -> None:
     counts = code_lines(Path(tape.__file__).read_text(encoding="utf-8"), CORE)
     assert set(counts) == CORE
     assert 60 < sum(counts.values()) < 100
-
-
-@pytest.mark.parametrize("module, more", [(tape, set()), (tape_at_work, {"gradus.ladder.tape"})])
-def test_the_rung_stands_alone(module, more: set[str]) -> None:
-    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
-    modules = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    modules |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert {name for name in modules if name.split(".")[0] not in {"numpy", *sys.stdlib_module_names}} == more

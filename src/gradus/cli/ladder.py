@@ -11,7 +11,8 @@ import numpy as np
 
 import gradus
 from gradus.errors import UsageError
-from gradus.ladder import backprop, classification, closures_at_work, descent, engines, initialisation, layers_at_work, matmul, tensors
+from gradus.ladder import backprop, classification, closures_at_work, descent, engines, initialisation, layers_at_work, matmul
+from gradus.ladder.broadcasting import explain_broadcasting
 from gradus.viz import ladder as pictures
 from gradus.viz.backprop import draw_backprop, picture_of, short, subscripts
 from gradus.viz.backprop_page import step_texts, write_page
@@ -99,7 +100,7 @@ def matrix_products(seed: int) -> Exhibit:
 
 def broadcasting(a: str, b: str) -> Exhibit:
     """How two shapes meet, axis by axis."""
-    explanation = tensors.explain_broadcasting(shape_of(a), shape_of(b))
+    explanation = explain_broadcasting(shape_of(a), shape_of(b))
     rows = [[str(row.axis), *("" if n is None else str(n) for n in (row.a, row.b, row.result)), row.why] for row in explanation.rows]
     remark = f"the result has shape {explanation.shape}" if explanation.shape is not None else f"they do not fit: {explanation.error}"
     return Exhibit(f"{shape_of(a)} meets {shape_of(b)}", CHAPTER, ("axis", "a", "b", "result", "why"), rows, (remark,), None)

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradus.ladder.layers import Layer, Linear, Loss, Model, Random, ReLU, Tensor, add_g
+from gradus.ladder.functions_and_gradients import Tensor, add_g
+from gradus.ladder.layers import Layer, Linear, Loss, Model, Random, ReLU
 
 
 class Exponential(Layer):

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from gradus.ladder.layers import Layer, Loss, Tensor, add_g, difference, mse
+from gradus.ladder.functions_and_gradients import Tensor, add_g, difference, mse
+from gradus.ladder.layers import Layer, Loss
 
 
 def softmax(x: Any) -> np.ndarray:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import gradus
-from gradus.ladder import closures, layers, tape, tape_at_work
+from gradus.ladder import closures, functions_and_gradients, layers, tape, tape_at_work
 
 NAMES = ("w1", "b1", "w2", "b2")
 
@@ -108,7 +108,7 @@ def with_layers(network: Network) -> Step:
     """
     (n_in, hidden), n_out = network.w1.shape, len(network.b2)
     first, second = layers.Linear(n_in, hidden), layers.Linear(hidden, n_out)
-    first.weight, first.bias, second.weight, second.bias = (layers.tensor(p) for p in network.parameters)
+    first.weight, first.bias, second.weight, second.bias = (functions_and_gradients.tensor(p) for p in network.parameters)
     model = layers.Model([first, layers.ReLU(), second])
     parameters = [first.weight, first.bias, second.weight, second.bias]
 

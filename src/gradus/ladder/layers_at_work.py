@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradus.ladder.classification import MSES, CrossEntropy, calculate_accuracy, index_to_one_hot, log_softmax, softmax
-from gradus.ladder.layers import MSE, Linear, Loss, Model, Random, ReLU, relu
+from gradus.ladder.functions_and_gradients import relu
+from gradus.ladder.layers import MSE, Linear, Loss, Model, Random, ReLU
 
 # --- Data -----------------------------------------------------------------------------------------------------------------------------
 

@@ -17,13 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradus.ladder.module import (
-    Module,
-    Parameter,
-    Tensor,
-    cross_entropy,
-    no_grad,
-)
+from gradus.ladder.module import Module
+from gradus.ladder.tape_of_layers import Parameter, Tensor, cross_entropy, no_grad
 
 # --- The optimiser -----------------------------------------------------------------------------------------------------------------
 

@@ -23,16 +23,12 @@ from gradus.ladder.module import (
     LinearLayer,
     Module,
     ModuleList,
-    Parameter,
     PlainLinear,
     ReLU,
     Sequential,
-    Tensor,
-    cross_entropy,
     kaiming,
-    linear,
-    relu,
 )
+from gradus.ladder.tape_of_layers import Parameter, Tensor, cross_entropy, linear, relu
 from gradus.ladder.training_loop import SGD, fit, train_epoch
 
 
