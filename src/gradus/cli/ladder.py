@@ -16,6 +16,7 @@ from gradus.ladder.broadcasting import explain_broadcasting
 from gradus.viz import ladder as pictures
 from gradus.viz.backprop import draw_backprop, picture_of, short, subscripts
 from gradus.viz.backprop_page import step_texts, write_page
+from gradus.viz.curves import draw_curves
 
 FOUNDATIONS = '"Building the foundations of Deep Learning from scratch"'
 HUNDRED_LINES = 'eisenjulian, "Neural Networks in 100 lines of pure Python"'
@@ -87,7 +88,7 @@ def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[s
 def matrix_products(seed: int) -> Exhibit:
     """(5, 784) @ (784, 10) in every way, from loops over lists to the library."""
     found = matmul.timings(seed=seed)
-    rows = [(row.name, pictures.readable(row.seconds), f"{row.ratio:,.0f}") for row in found]
+    rows = [(row.name, pictures.readable(row.seconds), pictures.times(row.ratio)) for row in found]
     return Exhibit(
         "A matrix product, (5, 784) @ (784, 10), from three loops to the library",
         CHAPTER,
@@ -154,7 +155,7 @@ def three_losses(seed: int) -> Exhibit:
         ("loss", "1", "10", "50"),
         rows,
         ("MSES is the squared error behind a softmax, whose slope shrinks its gradient: it learns slowest",),
-        lambda path: pictures.draw_lines(curves, path, f"Three losses on {source}", "right answers on other images"),
+        lambda path: pictures.draw_lines(curves, path, f"Three losses on {source}", "right answers on other images", share=True),
     )
 
 
@@ -163,14 +164,18 @@ def overfitting(seed: int) -> Exhibit:
     data, source = some_images(1000)
     found = layers_at_work.overfit(data, epochs=30 if source == "MNIST" else 100, seed=seed)  # smaller images have smaller gradients
     rows = [(str(k), f"{found[k - 1].loss:.3f}", f"{found[k - 1].accuracy:.0%}") for k in (1, 5, 10, 20, len(found))]
-    curves = {"loss": [epoch.loss for epoch in found], "accuracy": [epoch.accuracy for epoch in found]}
+    curves = {
+        "epoch": [k + 1.0 for k in range(len(found))],
+        "loss": [epoch.loss for epoch in found],
+        "accuracy": [epoch.accuracy for epoch in found],
+    }
     return Exhibit(
         f"A hundred images of {source} learnt by heart",
         HEINZER,
         ("epoch", "loss", "accuracy"),
         rows,
         ("the text's learning rate of 0.01 works on a gradient summed over the images; on their mean it is 1, which fails for some seeds",),
-        lambda path: pictures.draw_lines(curves, path, f"A hundred images of {source} learnt by heart", "loss, and share of right answers"),
+        lambda path: draw_curves(curves, path, f"A hundred images of {source} learnt by heart"),
     )
 
 

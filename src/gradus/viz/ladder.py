@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradus.viz.style import BLUE, GREEN, GREY, LABEL, TICK, VERMILLION, Path, integer_ticks, new_figure, save_figure, tidy
+from gradus.viz.style import BLUE, GREEN, GREY, LABEL, TICK, VERMILLION, Path, integer_ticks, new_figure, percent_ticks, save_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,14 +23,23 @@ def draw_times(seconds: Mapping[str, float], path: Path | None = None, title: st
     for place, name in enumerate(names):
         value = seconds[name]
         panel.barh(place, value, color=BLUE, height=0.62)
-        text = f" {readable(value)}" + ("" if value == slowest else f", {slowest / value:,.0f} ×")
+        text = f" {readable(value)}" + ("" if value == slowest else f", {times(slowest / value)} ×")
         panel.annotate(text, (value, place), va="center", fontsize=TICK)
-    panel.set(xscale="log", yticks=range(len(seconds)), xlim=(min(seconds.values()) / 2, slowest * 12))
+    panel.set(xscale="log", yticks=range(len(seconds)), xlim=(min(seconds.values()) / 2, slowest * 8))
     panel.set_yticklabels(names, fontsize=LABEL)
     panel.invert_yaxis()
-    tidy(panel, x="seconds a product (logarithmic)")
+    tidy(panel, x="seconds a product (logarithmic); ×: times as fast as the slowest")
     panel.grid(False, axis="y")
     return save_figure(figure, path)
+
+
+def times(ratio: float) -> str:
+    """A ratio of times: below ten with a decimal, as 1.4 is not 1.
+
+    >>> times(1.38), times(9.97), times(3353.1)
+    ('1.4', '10', '3,353')
+    """
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}"
 
 
 def readable(seconds: float) -> str:
@@ -59,22 +69,36 @@ def draw_depths(profiles: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]
             )
         panel.axhline(1.0, color=GREY, linewidth=0.8, linestyle=":")
         panel.set_yscale("log")
+        panel.set_yticks(powers_of_ten(*panel.get_ylim()))
+        panel.minorticks_off()
         tidy(panel, activation, "layer", "standard deviation (logarithmic)" if panel is panels[0] else "")
         integer_ticks(panel)
     panels[0].legend(fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none")
     return save_figure(figure, path)
 
 
+def powers_of_ten(low: float, high: float) -> list[float]:
+    """Ticks for a logarithmic axis that spans many powers: 1 is among them, and they are at most eight.
+
+    >>> powers_of_ten(3e-16, 2e35)
+    [1e-10, 1.0, 10000000000.0, 1e+20, 1e+30]
+    """
+    least, most = math.log10(low), math.log10(high)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if (most - least) / step < 8 or step == 100)
+    return [float(f"1e{power}") for power in range(math.ceil(least / step) * step, math.floor(most) + 1, step)]
+
+
 def draw_lines(
-    curves: Mapping[str, Sequence[float]], path: Path | None = None, title: str = "", y: str = "loss", log: bool = False
+    curves: Mapping[str, Sequence[float]], path: Path | None = None, title: str = "", y: str = "loss", share: bool = False
 ) -> Figure:
-    """One line for each name over the epochs, counted from 1."""
+    """One line for each name over the epochs, counted from 1; a share is told in per cent."""
     figure = new_figure(7.4, 4.4, title)
     panel = figure.subplots()
     for colour, (name, values) in zip(COLOURS, curves.items(), strict=False):
-        panel.plot(range(1, len(values) + 1), values, color=colour, linewidth=1.8, label=f"{name} (last: {values[-1]:.3g})")
-    if log:
-        panel.set_yscale("log")
+        last = f"{100 * values[-1]:.1f} %" if share else f"{values[-1]:.3g}"
+        panel.plot(range(1, len(values) + 1), values, color=colour, linewidth=1.8, label=f"{name} (last: {last})")
+    if share:
+        percent_ticks(panel.yaxis, 0)
     tidy(panel, "", "epoch", y)
     integer_ticks(panel)
     panel.legend(fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none")

@@ -69,10 +69,10 @@ def save_figure(figure: Figure, path: Path | None) -> Figure:
 
 
 def integer_ticks(axes: Axes) -> None:
-    """Epochs are counted, so no tick stands at 2.5."""
+    """Epochs are counted, so no tick stands at 2.5, and by tens rather than by sixes."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
 def percent_ticks(axis: Any, decimals: int | None = None) -> None:
