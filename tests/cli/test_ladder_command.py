@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +71,56 @@ def test_a_bad_shape_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         main(["ladder", "broadcast", "2,a", "3"])
     assert end.value.code == 2
     assert "a shape is made of whole numbers" in capsys.readouterr().err
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What ``gradus ladder`` says when it refuses, and that it did nothing before."""
+    with pytest.raises(SystemExit) as end:
+        main(["ladder", *arguments])
+    assert end.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+def test_a_length_of_five_thousand_digits_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    said = complaint(capsys, "broadcast", "2,3", "9" * 5000)
+    assert "a shape is made of whole numbers; got 9999" in said and len(said) < 200
+
+
+def test_a_folder_that_cannot_be_is_told_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for out in (file, file / "below"):
+        assert f"gradus: {file} is a file, not a folder" in complaint(capsys, "backprop", "--out", str(out))
+    assert file.read_text() == "mine"
+
+
+def test_no_experiment_named_is_no_mistake_to_complain_of(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["ladder"])
+    captured = capsys.readouterr()
+    assert "backprop" in captured.out and captured.err == ""
+
+
+def test_a_terminal_that_knows_few_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(screen, encoding="ascii", write_through=True))
+    with pytest.raises(SystemExit) as end:
+        main(["ladder", "backprop", "--out", str(tmp_path)])
+    assert end.value.code == 0
+    assert b"v??h? + v??h? + c" in screen.getvalue() and (tmp_path / "backprop.html").exists()
+
+
+def test_without_matplotlib_all_but_the_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit) as end:
+        main(["ladder", "backprop", "--out", str(tmp_path)])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert 'no picture: Drawing pictures needs matplotlib: pip install "gradus-dl[plot]"' in text
+    assert [path.name for path in tmp_path.iterdir()] == ["backprop.html"]

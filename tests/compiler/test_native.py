@@ -159,3 +159,31 @@ def test_no_word_where_nobody_watches(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("GRADUS_CACHE", str(tmp_path))
     native.Library().load(["def NAME(address):\n    return 0\n"])
     assert stream.getvalue() == ""
+
+
+class Silent:
+    """A stream that a program without a console puts in the place of standard error."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+class Gone(Terminal):
+    """A terminal whose window was closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+def closed() -> io.StringIO:
+    stream = Terminal()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [None, Silent(), Gone(), closed()], ids=["none", "silent", "gone", "closed"])
+def test_kernels_are_made_whatever_became_of_standard_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stream: object) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(waiting, "PATIENCE", -1.0)
+    monkeypatch.setenv("GRADUS_CACHE", str(tmp_path))
+    assert len(native.Library().load([f"def NAME(address):\n    return {k}\n" for k in (0, 1)])) == 2

@@ -29,11 +29,11 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0.0)
 
 
-def run(stream: io.StringIO, **options) -> str:
+def run(stream: io.StringIO | io.TextIOWrapper, **options) -> str:
     learner = Learner(nn.Linear(1, 1), "mse", lr=0.01, metrics=["mae"], progress=False)
     learner.progress = Progress(stream, **options)
     learner.fit(X.astype(np.float64), X, epochs=3, batch_size=8, validation=0.25)
-    return stream.getvalue()
+    return stream.getvalue() if isinstance(stream, io.StringIO) else ""
 
 
 def test_a_log_file_gets_whole_lines_without_control_characters() -> None:
@@ -150,3 +150,17 @@ def test_the_moving_line_tells_accuracy_as_the_table_does() -> None:
     learner.fit(X, (X[:, 0] > 0).astype(np.int64), epochs=1, batch_size=8)
     assert re.search(r"3/8  loss \d\.\d{4}  accuracy \d+\.\d %", terminal.getvalue())
     assert re.search(r"1/1 .* \d+\.\d %", screen(terminal.getvalue())[-2])
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_screen_without_the_letters_of_the_bar_does_not_end_a_training(terminal: bool) -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="ascii", write_through=True)
+    stream.isatty = lambda: terminal  # type: ignore[method-assign]
+    run(stream)
+    assert b"3/3" in written.getvalue() and (b"?" in written.getvalue()) == terminal
+
+
+def test_a_program_without_a_console_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert len(Learner(nn.Linear(1, 1), "mse", lr=0.01).fit(X, X, epochs=2).rows) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: the words after ``gradus``; those of the command line when not given.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a question mark for what a terminal's encoding lacks, rather than a traceback
+            stream.reconfigure(errors="replace")
     try:
         code = execute(sys.argv[1:] if arguments is None else list(arguments))
     except GradusError as error:

@@ -12,6 +12,7 @@ import gradus
 from gradus.cli.information import print_information
 from gradus.cli.ladder import EXPERIMENTS, broadcasting, run_experiment, show
 from gradus.cli.prediction import predict_images
+from gradus.cli.run_folder import refuse_unusable
 from gradus.cli.speed import print_speed
 from gradus.cli.training import DEFAULTS, Options, train
 from gradus.errors import UsageError, missing_extra
@@ -51,6 +52,8 @@ def execute(arguments: Sequence[str]) -> int:
         return 130
     except complaint as error:
         context = getattr(error, "ctx", None)
+        if not error.format_message():  # a group of commands without a command, which has shown its help
+            return 2
         sentence = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's words, in some versions of typer
         raise UsageError(sentence, fix=f"{context.command_path if context else 'gradus'} --help", where="") from error
 
@@ -179,6 +182,7 @@ def ladder_commands(typer: Any) -> Any:
             seed: int = typer.Option(0, min=0, help="The same seed gives the same numbers."),
             out: Path = typer.Option(Path("ladder"), help="Folder of the pictures."),
         ) -> None:
+            refuse_unusable(out)
             run_experiment(name, seed, out)
 
         command.__doc__ = words

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import gradus
-from gradus.errors import UsageError
+from gradus.errors import MissingExtraError, UsageError
 from gradus.ladder import backprop, classification, closures_at_work, descent, engines, initialisation, layers_at_work, matmul
 from gradus.ladder.broadcasting import explain_broadcasting
 from gradus.viz import ladder as pictures
@@ -20,6 +20,7 @@ from gradus.viz.curves import draw_curves
 
 FOUNDATIONS = '"Building the foundations of Deep Learning from scratch"'
 HUNDRED_LINES = 'eisenjulian, "Neural Networks in 100 lines of pure Python"'
+DIGITS = 19  # of a length that no memory holds
 DRAWN = ("plain normal", "narrow uniform", "Xavier normal", "Kaiming normal")  # the uniform twins of two of them lie upon them
 CHAPTER = 'J. Howard, S. Gugger, "Deep Learning for Coders", chapter 17: "A Neural Net from the Foundations"'
 HEINZER = 'Heinzer, "Creating a Neural Network from scratch - Part I"'
@@ -69,8 +70,11 @@ def show(name: str, exhibit: Exhibit, out: Path) -> None:
     for kind, ending, write in (("picture", "png", exhibit.draw), ("page", "html", exhibit.page)):
         if write is not None:
             out.mkdir(parents=True, exist_ok=True)
-            write(out / f"{name}.{ending}")
-            print(f"{kind}: {out / name}.{ending}")
+            try:
+                write(out / f"{name}.{ending}")
+                print(f"{kind}: {out / name}.{ending}")
+            except MissingExtraError as error:
+                print(f"no {kind}: {error.sentence()}")
     print()
 
 
@@ -111,12 +115,16 @@ def shape_of(text: str) -> tuple[int, ...]:
     """``"64,3,1"`` as a shape.
 
     Raises:
-        UsageError: a part is no whole number from 0.
+        UsageError: a part is no whole number from 0 that a length can be.
     """
     parts = [part.strip() for part in text.strip("()[] ").replace("x", ",").split(",") if part.strip()]
-    if not all(part.isdecimal() for part in parts):
+    if not all(part.isdecimal() and len(part) < DIGITS for part in parts):
         raise UsageError(
-            "a shape is made of whole numbers", got=text, wanted="lengths such as 64,3,1", fix="gradus ladder broadcast 2,3 3", where=""
+            "a shape is made of whole numbers",
+            got=text if len(text) < 60 else f"{text[:60]}…",
+            wanted="lengths such as 64,3,1",
+            fix="gradus ladder broadcast 2,3 3",
+            where="",
         )
     return tuple(int(part) for part in parts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,11 @@ def open_folder(wanted: Path | None, dataset: str, model: str, overwrite: bool) 
     """Make the run's folder. Only the files of an earlier run are ever removed, and only when ``overwrite`` says so.
 
     Raises:
-        UsageError: the folder holds an earlier run and ``overwrite`` is not set, or it holds something else.
+        UsageError: there can be no such folder; or it holds an earlier run and ``overwrite`` is not set, or it holds something else.
     """
     if wanted is None:
         return new_folder(Path("runs") / f"{dataset}-{model}-{time.strftime('%Y%m%d-%H%M%S')}")
-    if wanted.exists() and not wanted.is_dir():
-        raise UsageError(f"{wanted} is a file, not a folder", fix="--out another folder", where="")
+    refuse_unusable(wanted)
     if wanted.is_dir() and any(wanted.iterdir()):
         if not (wanted / CONFIG).is_file():
             raise UsageError(
@@ -37,6 +37,21 @@ def open_folder(wanted: Path | None, dataset: str, model: str, overwrite: bool) 
             (wanted / name).unlink(missing_ok=True)
     wanted.mkdir(parents=True, exist_ok=True)
     return wanted
+
+
+def refuse_unusable(wanted: Path) -> None:
+    """See to it before any work is done that a folder can be there and be written to.
+
+    Raises:
+        UsageError: a file is in its way, or the system refuses to make it or to write to it.
+    """
+    there = next((place for place in (wanted, *wanted.parents) if place.exists()), Path())
+    if not there.is_dir():
+        raise UsageError(
+            f"{there} is a file, not a folder", wanted="a folder, or the name of a new one", fix="--out another folder", where=""
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{there} cannot be written to", wanted="a folder that is yours", fix="--out another folder", where="")
 
 
 def new_folder(path: Path) -> Path:

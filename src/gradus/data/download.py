@@ -17,6 +17,7 @@ from gradus.data.mnist_sets import AnyPath, Collection, RemoteFile
 from gradus.errors import DataError
 from gradus.folders import named_folder
 from gradus.io.atomic import atomic_file, explain_failure
+from gradus.terminal import is_terminal
 
 VARIABLE = "GRADUS_DATA"
 TIMEOUT = 30.0  # seconds without a byte until the next address is tried
@@ -138,7 +139,7 @@ def _read(url: str) -> Iterator[bytes]:
 @contextmanager
 def _progress(title: str, total: int) -> Iterator[Advance]:
     """Shows on stderr how a download goes: a bar where rich is installed and someone watches, else plain lines."""
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         try:
             from rich import progress
             from rich.console import Console
@@ -150,7 +151,7 @@ def _progress(title: str, total: int) -> Iterator[Advance]:
                 task = bar.add_task(title, total=total)
                 yield lambda count: bar.advance(task, count)
             return
-    line = _PlainLine(title, total, sys.stderr.isatty())
+    line = _PlainLine(title, total, is_terminal(sys.stderr))
     try:
         yield line.advance
     finally:

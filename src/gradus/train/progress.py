@@ -7,14 +7,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from gradus.terminal import PlainTerminal
+from gradus.terminal import PlainTerminal, is_terminal, showable
 from gradus.train.callbacks import Callback
 
 if TYPE_CHECKING:
     from gradus.train.learner import Learner
 
 INTERVAL = 0.1  # seconds between two updates of the moving line: smooth to the eye, below 1 % of the time
-BAR_WIDTH = 14
+BAR, BAR_WIDTH = "━─", 14
 HEADINGS = {"samples_per_second": "samples/s", "seconds": "time"}
 
 
@@ -40,7 +40,7 @@ class LogFile:
         pass
 
     def write(self, text: str) -> None:
-        self.stream.write(text + "\n")
+        self.stream.write(showable(text, self.stream) + "\n")
         self.stream.flush()
 
     def close(self) -> None:
@@ -107,9 +107,10 @@ def choose_display(stream: TextIO) -> Display:
     """The display that fits where ``stream`` leads, with what is installed."""
     if stream is sys.stdout and in_notebook():
         return Notebook()
-    if not stream.isatty():
+    if not is_terminal(stream):
         return LogFile(stream)
-    return RichTerminal(stream) if importlib.util.find_spec("rich") else PlainTerminal(stream)
+    rich = importlib.util.find_spec("rich") and showable(BAR, stream) == BAR  # rich raises where a character is lacking
+    return RichTerminal(stream) if rich else PlainTerminal(stream)
 
 
 class Progress(Callback):
@@ -128,7 +129,8 @@ class Progress(Callback):
         self.told = 0
 
     def before_fit(self, learner: Learner) -> None:
-        self.display = self.given or choose_display(self.stream or sys.stdout)
+        stream = self.stream or sys.stdout  # None in a program without a console: nobody is shown anything
+        self.display = self.given or (None if stream is None else choose_display(stream))
         self.catch_up(learner.notices)
         self.headed = False
         self.steps_before, self.started, self.shown, self.samples = learner.step, time.perf_counter(), 0.0, 0
@@ -159,7 +161,7 @@ class Progress(Callback):
         values = "  ".join(f"{name} {cell(name, value, learner.epochs)}" for name, value in learner.metrics.values().items())
         parts = [
             f"epoch {learner.epoch + 1}/{learner.epochs}",
-            "━" * filled + "─" * (BAR_WIDTH - filled),
+            BAR[0] * filled + BAR[1] * (BAR_WIDTH - filled),
             f"{done}/{of}" if learner.training else "validation",
             values,
             f"{duration(max(left, 0.1))} left",  # before the speed: what does not fit in the terminal is cut off

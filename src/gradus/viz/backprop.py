@@ -106,9 +106,9 @@ def border(centre: tuple[float, float], other: tuple[float, float], width: float
 
 def draw_backprop(picture: Picture, path: Path | None = None, title: str = "") -> Figure:
     """The whole pass: values in blue, gradients of the loss in vermillion, local derivatives on the arrows."""
+    figure = new_figure(10.4, 6.4, title)  # first of all: without matplotlib it says what to install
     from matplotlib.patches import FancyBboxPatch
 
-    figure = new_figure(10.4, 6.4, title)
     panel = figure.subplots()
     panel.set(xlim=(0, 980), ylim=(590, 0), aspect="equal")
     panel.axis("off")
