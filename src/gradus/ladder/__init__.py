@@ -1,4 +1,4 @@
-"""The ladder: deep learning from three nested loops to a compiled step, one short file a rung, each to be read and copied alone."""
+"""The ladder: deep learning from three nested loops to a compiled step, one short file a rung, each to be read by itself."""
 
 from gradus.ladder import (
     activations,
