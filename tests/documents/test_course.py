@@ -48,40 +48,37 @@ def test_validation_images_are_normalized_by_the_training_set(gradus_data: Path)
     np.testing.assert_allclose(scale(valid).numpy(), (valid - mean) / std, atol=1e-5)
 
 
-def course_batch_norm(T: Any) -> Any:
-    """The course's BatchNorm: buffers, keepdim, lerp_, and statistics of the batch taken without gradient."""
+AXES = (0, 2, 3)  # of images (B, C, H, W): all but the channels
 
-    class BatchNorm(T.nn.Module):
-        def __init__(self, nf: int, mom: float = 0.1, eps: float = 1e-5) -> None:
+
+def held_batch_norm(T: Any, channels: int) -> Any:
+    """Batch norm as the course has it: the statistics are found without a gradient, and their averages kept by lerp_."""
+
+    class HeldBatchNorm(T.nn.Module):
+        def __init__(self) -> None:
             super().__init__()
-            self.mom, self.eps = mom, eps
-            self.mults, self.adds = T.nn.Parameter(T.ones(nf, 1, 1)), T.nn.Parameter(T.zeros(nf, 1, 1))
-            self.register_buffer("vars", T.ones(1, nf, 1, 1))
-            self.register_buffer("means", T.zeros(1, nf, 1, 1))
-
-        def update_stats(self, x: Any) -> Any:
-            m, v = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True)
-            self.means.lerp_(m, self.mom)
-            self.vars.lerp_(v, self.mom)
-            return m, v
+            self.scale, self.shift = (T.nn.Parameter(start(channels, 1, 1)) for start in (T.ones, T.zeros))
+            self.register_buffer("mean", T.zeros(1, channels, 1, 1))
+            self.register_buffer("variance", T.ones(1, channels, 1, 1))
 
         def forward(self, x: Any) -> Any:
+            mean, variance = self.mean, self.variance
             if self.training:
                 with T.no_grad():
-                    m, v = self.update_stats(x)
-            else:
-                m, v = self.means, self.vars
-            return (x - m) / (v + self.eps).sqrt() * self.mults + self.adds
+                    mean, variance = x.mean(AXES, keepdim=True), x.var(AXES, keepdim=True)
+                    self.mean.lerp_(mean, 0.1)
+                    self.variance.lerp_(variance, 0.1)
+            return self.scale * ((x - mean) / (variance + 1e-5).sqrt()) + self.shift
 
-    return BatchNorm
+    return HeldBatchNorm()
 
 
 def test_batch_norm_of_the_course_and_what_the_library_does_otherwise() -> None:
     def program(T: Any) -> list[Any]:
-        layer, x = course_batch_norm(T)(3), images(T).requires_grad_()
+        layer, x = held_batch_norm(T, 3), images(T).requires_grad_()
         (layer(x) ** 3).sum().backward()
         layer.eval()
-        return [layer(x), x.grad, layer.mults.grad, layer.adds.grad, layer.means, layer.vars]
+        return [layer(x), x.grad, layer.scale.grad, layer.shift.grad, layer.mean, layer.variance]
 
     _, g_course, _, _, means, variances = both(program, rtol=1e-4, atol=1e-4)
     x = images(gradus).requires_grad_()
@@ -118,49 +115,53 @@ def test_layer_and_instance_norm_of_the_course() -> None:
     np.testing.assert_allclose(mine[2].detach().numpy(), mine[3].detach().numpy(), atol=1e-5)
 
 
+def running_batch_norm(T: Any, channels: int) -> Any:
+    """Batch norm as the course mends it for tiny batches: sums, squares and counts are averaged, and also normalised with in training.
+
+    Of a batch of B, a share of 1 - 0.9 / √(B - 1) is new; a variance below 0.01 counts as 0.01.
+    """
+
+    class RunningBatchNorm(T.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.shift = (T.nn.Parameter(start(channels, 1, 1)) for start in (T.ones, T.zeros))
+            self.register_buffer("total", T.zeros(1, channels, 1, 1))
+            self.register_buffer("squares", T.zeros(1, channels, 1, 1))
+            self.register_buffer("count", T.tensor(0.0))
+            self.register_buffer("seen", T.tensor(0.0))
+
+        def remember(self, x: Any) -> None:
+            share = 1 - 0.9 / math.sqrt(len(x) - 1)
+            for kept, new in ((self.total, x), (self.squares, x * x)):
+                kept.detach_()  # the gradient goes through this batch alone
+                kept.lerp_(new.sum(AXES, keepdim=True), share)
+            self.count.lerp_(T.tensor(float(x.numel() / channels)), share)
+            self.seen.mul_(1 - share).add_(share)
+
+        def forward(self, x: Any) -> Any:
+            if self.training:
+                self.remember(x)
+            mean = self.total / self.count
+            variance = (self.squares / self.count).sub(mean.pow(2)).clamp_min(0.01)
+            return x.sub(mean).div((variance + 1e-5).sqrt()).mul(self.scale).add(self.shift)
+
+    return RunningBatchNorm()
+
+
 def test_running_batch_norm() -> None:
-    """Sums, squares and counts that are averaged over batches, so that two images at a time will do."""
+    """Two images at a time, eight times: gradients and averages are those of PyTorch."""
 
     def program(T: Any) -> list[Any]:
-        class RunningBatchNorm(T.nn.Module):
-            def __init__(self, nf: int, mom: float = 0.1, eps: float = 1e-5) -> None:
-                super().__init__()
-                self.mom, self.eps = mom, eps
-                self.mults, self.adds = T.nn.Parameter(T.ones(nf, 1, 1)), T.nn.Parameter(T.zeros(nf, 1, 1))
-                self.register_buffer("sums", T.zeros(1, nf, 1, 1))
-                self.register_buffer("sqrs", T.zeros(1, nf, 1, 1))
-                self.register_buffer("count", T.tensor(0.0))
-                self.register_buffer("debias", T.tensor(0.0))
-
-            def update_stats(self, x: Any) -> None:
-                bs, nc, *_ = x.shape
-                self.sums.detach_()
-                self.sqrs.detach_()
-                s, ss = x.sum((0, 2, 3), keepdim=True), (x * x).sum((0, 2, 3), keepdim=True)
-                c = T.tensor(float(x.numel() / nc))
-                mom1 = 1 - (1 - self.mom) / math.sqrt(bs - 1)
-                self.sums.lerp_(s, mom1)
-                self.sqrs.lerp_(ss, mom1)
-                self.count.lerp_(c, mom1)
-                self.debias.mul_(1 - mom1).add_(mom1)
-
-            def forward(self, x: Any) -> Any:
-                if self.training:
-                    self.update_stats(x)
-                sums, sqrs, c = self.sums, self.sqrs, self.count
-                means = sums / c
-                variances = (sqrs / c).sub(means.pow(2))
-                return (x - means).div((variances.clamp_min(0.01) + self.eps).sqrt()).mul(self.mults).add(self.adds)
-
-        layer, x = RunningBatchNorm(3), images(T)
+        layer, x = running_batch_norm(T, 3), images(T)
         found = []
         for i in range(0, 16, 2):
             batch = x[i : i + 2].clone().requires_grad_()
             layer(batch).pow(3).sum().backward()
             found.append(batch.grad)
-        return [*found, layer.mults.grad, layer.sums, layer.debias]
+        return [*found, layer.scale.grad, layer.total, layer.seen]
 
-    both(program, rtol=1e-3, atol=1e-3)
+    *_, seen = both(program, rtol=1e-3, atol=1e-3)
+    assert seen.item() == pytest.approx(1 - 0.9**8)  # of two images a tenth is new
 
 
 def test_momentum_means_the_opposite_in_normalisation() -> None:
@@ -183,27 +184,24 @@ def test_momentum_means_the_opposite_in_normalisation() -> None:
 # Layers and callbacks of one's own.
 
 
-class GeneralRelu(nn.Module):
-    def __init__(self, leak: float | None = None, sub: float | None = None, maxv: float | None = None) -> None:
-        super().__init__()
-        self.leak, self.sub, self.maxv = leak, sub, maxv
+class ShiftedRelu(nn.Module):
+    """The course's GeneralRelu: a leaky ReLU, moved down and cut off above, in place."""
+
+    def __init__(self, slope: float, down: float, top: float) -> None:
+        self.slope, self.down, self.top = slope, down, top
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.leaky_relu(x, self.leak) if self.leak is not None else F.relu(x)
-        if self.sub is not None:
-            x.sub_(self.sub)
-        if self.maxv is not None:
-            x.clamp_max_(self.maxv)
-        return x
+        return F.leaky_relu(x, self.slope).sub_(self.down).clamp_max_(self.top)
 
 
-class Lambda(nn.Module):
-    def __init__(self, func: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.func = func
+class Applied(nn.Module):
+    """A function as a layer."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.func(x)
+        return self.function(x)
 
 
 class BatchTransform(Callback):
@@ -217,12 +215,12 @@ class BatchTransform(Callback):
 
 
 def test_the_convolutional_network_of_the_course() -> None:
-    def conv(ni: int, nf: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(ni, nf, 3, padding=1, stride=2), GeneralRelu(leak=0.1, sub=0.4, maxv=6.0))
+    def conv(n_in: int, n_out: int) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(n_in, n_out, 3, padding=1, stride=2), ShiftedRelu(0.1, down=0.4, top=6.0))
 
     x_train, y_train, x_test, y_test = digits()
     model = nn.Sequential(
-        conv(1, 8), conv(8, 16), conv(16, 32), conv(32, 32), nn.AdaptiveAvgPool2d(1), Lambda(lambda x: x.flatten(1)), nn.Linear(32, 10)
+        conv(1, 8), conv(8, 16), conv(16, 32), conv(32, 32), nn.AdaptiveAvgPool2d(1), Applied(lambda x: x.flatten(1)), nn.Linear(32, 10)
     )
     for p in model.parameters():
         if p.ndim == 4:
@@ -418,28 +416,25 @@ def test_decay_of_weights_and_a_penalty_on_them() -> None:
 # Looking inside.
 
 
-class Hook:
-    """fastbook's: stores what a layer gives out, and goes away at the end of a block."""
+class Watched:
+    """What a layer gives out, and the gradient that comes back to it, noted until the end of a block."""
 
     def __init__(self, layer: Any) -> None:
-        self.handle = layer.register_forward_hook(self.hook_func)
+        self.output = self.gradient = None
+        self.handles = [layer.register_forward_hook(self.gave), layer.register_full_backward_hook(self.got)]
 
-    def hook_func(self, layer: Any, inputs: Any, output: Any) -> None:
-        self.stored = output.detach().clone()
+    def gave(self, layer: Any, inputs: Any, output: Any) -> None:
+        self.output = output.detach().clone()
 
-    def __enter__(self, *args: Any) -> Hook:
+    def got(self, layer: Any, to_inputs: Any, to_outputs: Any) -> None:
+        self.gradient = to_outputs[0].detach().clone()
+
+    def __enter__(self) -> Watched:
         return self
 
-    def __exit__(self, *args: Any) -> None:
-        self.handle.remove()
-
-
-class HookBwd(Hook):
-    def __init__(self, layer: Any) -> None:
-        self.handle = layer.register_full_backward_hook(self.hook_func)
-
-    def hook_func(self, layer: Any, gi: Any, go: Any) -> None:
-        self.stored = go[0].detach().clone()
+    def __exit__(self, *error: object) -> None:
+        for handle in self.handles:
+            handle.remove()
 
 
 @pytest.mark.filterwarnings("ignore:Full backward hook is firing:UserWarning")
@@ -454,13 +449,12 @@ def test_class_activation_maps() -> None:
             for p in model.parameters():
                 p.copy_(T.tensor(rng.normal(size=tuple(p.shape)).astype("float32")))
         x = images(T, (1, 1, 6, 6))
-        with Hook(body) as forward, HookBwd(body) as backward:
-            output = model(x)
-            output[0, 2].backward()
-            act, grad = forward.stored, backward.stored
-        cam = T.einsum("ck,kij->cij", head.weight, act[0])
-        w = grad[0].mean(dim=[1, 2], keepdim=True)
-        return [cam, (w * act[0]).sum(0), output]
+        with Watched(body) as seen:
+            scores = model(x)
+            scores[0, 2].backward()
+        by_weights = T.einsum("ck,kij->cij", head.weight, seen.output[0])
+        by_gradient = seen.gradient[0].mean(dim=[1, 2], keepdim=True) * seen.output[0]
+        return [by_weights, by_gradient.sum(0), scores]
 
     cam, grad_cam, _ = both(program, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(grad_cam.numpy() * 36, cam.detach().numpy()[2], rtol=1e-3, atol=1e-4)
@@ -490,7 +484,7 @@ def test_a_list_of_hooks_and_histograms() -> None:
 
 
 def test_layers_are_scaled_by_what_they_give_out() -> None:
-    """lsuv_module: with a hook on each activation, bias and weight of its layer are moved until it gives out mean 0 and spread 1."""
+    """LSUV: with a hook on each activation, bias and weight of its layer are moved until it gives out mean 0 and spread 1."""
 
     def program(T: Any) -> list[Any]:
         rng = np.random.default_rng(0)
@@ -500,17 +494,21 @@ def test_layers_are_scaled_by_what_they_give_out() -> None:
                 p.copy_(T.tensor(rng.normal(0, 0.4, tuple(p.shape)).astype("float32")))
         xb = images(T, (256, 20))
 
-        def lsuv_module(layer: Any, activation: Any) -> None:
-            seen: dict[str, float] = {}
-            handle = activation.register_forward_hook(lambda m, args, y: seen.update(mean=y.mean().item(), std=y.std().item()))
-            with T.no_grad():
-                while model(xb) is not None and (abs(seen["std"] - 1) > 1e-3 or abs(seen["mean"]) > 1e-3):
-                    layer.bias -= seen["mean"]
-                    layer.weight.data /= seen["std"]
+        def scale(layer: Any, activation: Any, tolerance: float = 1e-3) -> None:
+            outputs: list[Any] = []
+            handle = activation.register_forward_hook(lambda module, args, y: outputs.append(y.detach()))
+            for _ in range(50):
+                model(xb)
+                mean, std = outputs[-1].mean().item(), outputs[-1].std().item()
+                if abs(mean) <= tolerance and abs(std - 1) <= tolerance:
+                    break
+                with T.no_grad():
+                    layer.bias -= mean
+                    layer.weight.data /= std
             handle.remove()
 
         for block in model:
-            lsuv_module(block[0], block[1])
+            scale(block[0], block[1])
         found = []
         x = xb
         for block in model:
@@ -553,24 +551,22 @@ def test_mean_shift_by_broadcasting() -> None:
 
 
 def test_modules_of_fastbook_s_last_chapter() -> None:
-    """Its ConvLayer and AdaptivePool on the library's Module, its training setter, and a hook given to a layer."""
+    """A convolution and a mean of one's own on the library's Module, as its ConvLayer and AdaptivePool; modes; a hook given to a layer."""
 
-    class ConvLayer(nn.Module):
-        def __init__(self, ni: int, nf: int, stride: int = 1, bias: bool = True, act: bool = True) -> None:
-            self.w = nn.Parameter(gradus.zeros(nf, ni, 3, 3))
-            self.b = nn.Parameter(gradus.zeros(nf)) if bias else None
-            self.act, self.stride = act, stride
-            nn.init.kaiming_normal_(self.w)
+    class Convolution(nn.Module):
+        def __init__(self, n_in: int, n_out: int, bias: bool = True) -> None:
+            self.weight = nn.Parameter(gradus.zeros(n_out, n_in, 3, 3))
+            self.bias = nn.Parameter(gradus.zeros(n_out)) if bias else None  # no super().__init__() before
+            nn.init.kaiming_normal_(self.weight)
 
         def forward(self, x: Tensor) -> Tensor:
-            x = F.conv2d(x, self.w, self.b, stride=self.stride, padding=1)
-            return F.relu(x) if self.act else x
+            return F.conv2d(x, self.weight, self.bias, stride=2, padding=1).relu()
 
-    class AdaptivePool(nn.Module):
+    class MeanOfPixels(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x.mean((2, 3))
 
-    model = nn.Sequential(ConvLayer(1, 8, stride=2), ConvLayer(8, 16, stride=2, bias=False), AdaptivePool(), nn.Linear(16, 10))
+    model = nn.Sequential(Convolution(1, 8), Convolution(8, 16, bias=False), MeanOfPixels(), nn.Linear(16, 10))
     assert [tuple(p.shape) for p in model.parameters()] == [(8, 1, 3, 3), (8,), (16, 8, 3, 3), (10, 16), (10,)]
     model.eval()
     assert not any(module.training for module in model.modules())

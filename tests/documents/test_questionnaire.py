@@ -75,14 +75,15 @@ def test_the_gradients_are_called_from_the_end(book: Notebook) -> None:
 class OwnConv2d(nn.Module):
     """A convolution by unfold and a matrix product; parameters as those of nn.Conv2d."""
 
-    def __init__(self, ni: int, nf: int, ks: int, stride: int = 1, padding: int = 0) -> None:
-        self.weight, self.bias = nn.Parameter(gradus.randn(nf, ni, ks, ks) / math.sqrt(ni * ks * ks)), nn.Parameter(gradus.zeros(nf))
-        self.ks, self.stride, self.padding = ks, stride, padding
+    def __init__(self, n_in: int, n_out: int, size: int, stride: int = 1, padding: int = 0) -> None:
+        weight = gradus.randn(n_out, n_in, size, size) / math.sqrt(n_in * size**2)
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(gradus.zeros(n_out))
+        self.size, self.stride, self.padding = size, stride, padding
 
     def forward(self, x: Tensor) -> Tensor:
-        columns = F.unfold(x, self.ks, stride=self.stride, padding=self.padding)  # (B, ni·ks², places)
+        columns = F.unfold(x, self.size, stride=self.stride, padding=self.padding)  # (B, n_in·size², places)
         y = self.weight.flatten(1) @ columns + self.bias[:, None]
-        height = (x.shape[2] + 2 * self.padding - self.ks) // self.stride + 1
+        height = (x.shape[2] + 2 * self.padding - self.size) // self.stride + 1
         return y.reshape(x.shape[0], -1, height, y.shape[-1] // height)
 
 
