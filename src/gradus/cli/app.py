@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import gradus
+from gradus.cli.exhibits import show
 from gradus.cli.information import print_information
-from gradus.cli.ladder import EXPERIMENTS, broadcasting, run_experiment, show
+from gradus.cli.ladder import EXPERIMENTS, broadcasting, run_experiment
 from gradus.cli.prediction import predict_images
 from gradus.cli.run_folder import refuse_unusable
 from gradus.cli.speed import print_speed
