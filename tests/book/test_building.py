@@ -98,6 +98,26 @@ def test_a_notebook_has_the_cells_of_its_page_and_no_outputs() -> None:
     assert notebook(BOOK / "matmul.md") == notebook(BOOK / "matmul.md")
 
 
+def test_a_notebook_folds_solutions_and_brings_the_example_that_it_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from building.notebooks import notebook
+
+    made = json.loads(notebook(BOOK / "gpt.md"))["cells"]
+    hidden = ["hide" in "".join(cell["metadata"].get("tags", ())) for cell in made]
+    assert sum(hidden) >= 5
+    assert hidden == [cell["metadata"].get("jupyter", {}).get("source_hidden", False) for cell in made]
+    code = ["".join(cell["source"]) for cell in made if cell["cell_type"] == "code"]
+    (place,) = [k for k, source in enumerate(code) if source.startswith("%%writefile ")]
+    file, text = code[place].removeprefix("%%writefile ").split("\n", 1)
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(sys.modules, "char_gpt", sys)  # so that what is there now comes back at the end
+    del sys.modules["char_gpt"]
+    names: dict = {}
+    exec(code[place + 1], names)  # its imports
+    assert Path(sys.modules["char_gpt"].__file__).parent == tmp_path and names["GPT"].__module__ == "char_gpt"
+
+
 def test_every_error_has_an_example_that_raises_it() -> None:
     from building import error_catalogue
 

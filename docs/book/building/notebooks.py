@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import jupytext
+from nbformat.v4 import new_code_cell
 from sphinx.application import Sphinx
 
 INCLUDE = re.compile(r"^```\{literalinclude\} (?P<path>\S+)\n(?P<options>(?::.*\n)*)```$", re.MULTILINE)
@@ -14,7 +15,11 @@ BOX = re.compile(
     r"^(?P<fence>:{3,})\{(?P<kind>\w+)\} ?(?P<title>.*)\n(?P<options>(?::\w.*\n)*)(?P<body>(?:.*\n)*?)(?P=fence) *$", re.MULTILINE
 )
 LINK = re.compile(r"\]\((?P<name>[a-z_]+)\.md(?P<anchor>#[\w-]+)?\)")
-NEEDS = "This notebook needs Gradus with matplotlib: `pip install '.[plot]'` in its repository."
+EXAMPLE = re.compile(r"^sys\.path\.append\(\"(?P<folder>[./]+/examples)\"\)\nfrom (?P<name>\w+) import ", re.MULTILINE)
+NEEDS = (
+    "This notebook needs Gradus with matplotlib, and Jupyter: `pip install '.[plot]' jupyterlab` in Gradus' repository. "
+    "Solutions are folded: do the exercise, then open the cell below it."
+)
 
 
 def definition(file: Path, name: str) -> str:
@@ -51,13 +56,28 @@ def plain(text: str, folder: Path) -> str:
     return LINK.sub(r"](\g<name>.ipynb\g<anchor>)", BOX.sub(box, INCLUDE.sub(included, text)))
 
 
+def carried(cells: list, folder: Path) -> list:
+    """The cells, and before one that imports an example a cell that writes it: a notebook is read far from the repository."""
+    found = []
+    for cell in cells:
+        if cell.cell_type == "code" and (example := EXAMPLE.search(cell.source)):
+            file = f"{example['name']}.py"
+            text = (folder / example["folder"] / file).read_text(encoding="utf-8")
+            found.append(new_code_cell(f"%%writefile {file}\n{text}", metadata={"tags": ["hide-input"]}))
+        found.append(cell)
+    return found
+
+
 def notebook(page: Path) -> str:
-    """The page as the text of a notebook without outputs."""
+    """The page as the text of a notebook without outputs; what the page folds, it folds."""
     book = jupytext.reads(page.read_text(encoding="utf-8"), fmt="md:myst")
+    book.cells = carried(book.cells, page.parent)
     for number, cell in enumerate(book.cells):
         cell["id"] = f"cell-{number}"  # by chance otherwise, and another file each time
         if cell.cell_type == "markdown":
             cell.source = plain(cell.source, page.parent)
+        elif any(tag.startswith("hide-") for tag in cell.metadata.get("tags", ())):
+            cell.metadata["jupyter"] = {"source_hidden": True}
     book.cells[0].source += f"\n\n*{NEEDS}*"
     book.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return jupytext.writes(book, fmt="ipynb")
