@@ -64,7 +64,12 @@ def explain_broadcasting(a: tuple[int, ...], b: tuple[int, ...]) -> Explanation:
 
 
 def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of the result; a RuntimeError in PyTorch's words if there is none."""
+    """The shape of the result; a RuntimeError in PyTorch's words if there is none.
+
+    Example:
+        >>> broadcast_shape((64, 3, 256, 256), (3, 1, 1))
+        (64, 3, 256, 256)
+    """
     explanation = explain_broadcasting(a, b)
     if explanation.shape is None:
         raise RuntimeError(explanation.error)

@@ -232,7 +232,12 @@ class SiLU(Activation):
 
 
 def same_shape(Yp: Any, Yt: Any) -> None:
-    """Refuse shapes that NumPy would broadcast: (N, 1) minus (N,) is (N, N)."""
+    """Refuse shapes that NumPy would broadcast: (N, 1) minus (N,) is (N, N).
+
+    >>> same_shape(np.zeros((2, 1)), np.zeros(2))
+    Traceback (most recent call last):
+    ValueError: predictions of shape (2, 1) and targets of shape (2,) differ: write Yt[:, None]
+    """
     if np.shape(Yp) != np.shape(Yt):
         hint = ": write Yt[:, None]" if np.shape(Yp) == (*np.shape(Yt), 1) else ""
         raise ValueError(f"predictions of shape {np.shape(Yp)} and targets of shape {np.shape(Yt)} differ{hint}")

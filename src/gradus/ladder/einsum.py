@@ -50,7 +50,12 @@ def parse(equation: str) -> Equation:
 
 
 def lengths(equation: str, shapes: Iterable[tuple[int, ...]]) -> dict[str, int]:
-    """How long the loop of each letter is; operands that share a letter have to agree on it."""
+    """How long the loop of each letter is; operands that share a letter have to agree on it, or it is a ValueError.
+
+    Example:
+        >>> lengths("ik,kj->ij", [(2, 3), (3, 4)])
+        {'i': 2, 'k': 3, 'j': 4}
+    """
     shapes = list(shapes)
     terms = parse(equation).operands
     if len(terms) != len(shapes):

@@ -92,19 +92,36 @@ def difference(output: Any, target: Any) -> np.ndarray:
 
 
 def mse_grad(output: Tensor, target: Any) -> None:
-    """output.g += 2 (output - target) / (number of all entries)."""
+    """output.g += 2 (output - target) / (number of all entries); shapes equal, or a ValueError.
+
+    >>> output = tensor([[1.0], [3.0]])
+    >>> mse_grad(output, np.zeros((2, 1))); output.g
+    array([[1.],
+           [3.]])
+    """
     add_g(output, 2 * difference(output, target) / output.size)
 
 
 def relu_grad(inp: Any, out: Tensor) -> None:
-    """inp.g += out.g where inp > 0, else 0: at 0 itself the slope is taken as 0. out.g is left as it was."""
+    """inp.g += out.g where inp > 0, else 0: at 0 itself the slope is taken as 0. out.g is left as it was.
+
+    >>> inp = tensor([-1.0, 0.0, 2.0])
+    >>> out = relu(inp); out.g = np.array([5.0, 5.0, 5.0])
+    >>> relu_grad(inp, out); inp.g
+    array([0., 0., 5.])
+    """
     add_g(inp, np.where(inp > 0, np.asarray(out.g), np.zeros((), out.dtype)))
 
 
 def lin_grad(inp: Any, out: Tensor, w: Tensor, b: Tensor | None = None) -> None:
     """w.g += inpᵀ @ out.g; b.g += the sum of out.g over the examples; inp.g += out.g @ wᵀ, only where inp can carry it.
 
-    All leading axes (batch, time, …) count as examples.
+    inp (..., in), out.g (..., out), w (in, out), b (out,); all leading axes (batch, time, …) count as examples.
+
+    >>> inp, w, b = np.array([[1.0, 2.0]]), tensor([[3.0], [4.0]]), tensor([0.0])
+    >>> out = lin(inp, w, b); out.g = np.array([[10.0]])
+    >>> lin_grad(inp, out, w, b); w.g.tolist(), b.g.tolist()  # inp is a plain array: nobody asks for its gradient
+    ([[10.0], [20.0]], [10.0])
     """
     g = np.asarray(out.g)
     rows = g.reshape(-1, g.shape[-1])

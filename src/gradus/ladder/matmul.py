@@ -67,7 +67,7 @@ def test_near_zero(a: Any, tol: float = 1e-3) -> None:  # noqa: PT028
 
 
 def check_inner(a_columns: int, b_rows: int) -> None:
-    """Row times column needs equally many of both."""
+    """Row times column needs equally many of both, or it is a ValueError."""
     if a_columns != b_rows:
         raise ValueError(f"Inner dimensions must match: {a_columns} not equal to {b_rows}")
 
@@ -187,7 +187,12 @@ def matmul(grid: tuple[int, int], a: np.ndarray, b: np.ndarray, c: np.ndarray) -
 
 
 def launch_kernel(kernel: Callable, grid_x: int, grid_y: int, *args: Any, rng: np.random.Generator | None = None) -> None:
-    """Calls `kernel((i, j), *args)` for each place of the grid; in an order drawn from `rng`, if given, since a card promises none."""
+    """Calls `kernel((i, j), *args)` for each place of the grid; in an order drawn from `rng`, if given, since a card promises none.
+
+    Example:
+        >>> launch_kernel(lambda grid: print(grid, end=" "), 2, 2)
+        (0, 0) (0, 1) (1, 0) (1, 1)
+    """
     places = [(i, j) for i in range(grid_x) for j in range(grid_y)]
     for number in range(len(places)) if rng is None else rng.permutation(len(places)):
         kernel(places[number], *args)

@@ -25,7 +25,7 @@ NARROW = {
     "b2": (380, 250), "a1": (148, 250), "a2": (272, 250), "h1": (148, 355), "h2": (272, 355), "v1": (40, 355), "v2": (380, 355),
     "c": (40, 470), "y": (210, 470), "t": (380, 585), "L": (210, 585),
 }  # fmt: skip
-LAST_FORWARD = {"a1": "sum", "a2": "sum", "h1": "ReLU", "h2": "ReLU", "y": "sum", "L": "(y − t)²"}
+OPERATIONS = {"a1": "sum", "a2": "sum", "h1": "ReLU", "h2": "ReLU", "y": "sum", "L": "(y − t)²"}
 
 LEGEND = ("blue: a value", "∂: the derivative of the loss by it", "×: the derivative of the result by what it used")
 
@@ -86,7 +86,7 @@ def picture_of(given: Mapping[str, float], nodes: Any, steps: Any) -> Picture:
     texts = {name: short(g) for name, g in gradient.items()}
     boxes = [Box(name, "", short(value), texts.get(name, ""), True, 0) for name, value in given.items()]
     for place, node in enumerate(nodes, 1):
-        boxes.append(Box(node.name, LAST_FORWARD.get(node.name, ""), short(node.value), texts[node.name], False, place))
+        boxes.append(Box(node.name, OPERATIONS.get(node.name, ""), short(node.value), texts[node.name], False, place))
     back = {(step.to, step.at): (step.derivative, first_back + place) for place, step in enumerate(steps)}
     arrows = [Arrow(start, end, short(derivative), step) for (start, end), (derivative, step) in back.items()]
     target = [Arrow("t", nodes[-1].name, "", 0)] if "t" in given else []
