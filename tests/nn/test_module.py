@@ -348,7 +348,45 @@ class TestHooks:
         halves.register_full_backward_hook(lambda m, g_in, g_out: seen.append([g if g is None else g.tolist() for g in (*g_in, *g_out)]))
         x = gradus.ones(2, requires_grad=True)
         halves(x)[0].sum().backward()
-        assert seen == [[[2, 0], [1], [0], None]]
+        assert seen == [[[2, 0], [1], None, None]]
+
+    def test_a_backward_hook_trains_nothing_by_itself(self) -> None:
+        """What only an unused output depends on has no gradient, not one of zeros, which weight decay or momentum would act upon."""
+
+        def gradients(T: Any) -> list[Any]:
+            class Heads(T.nn.Module):  # type: ignore[name-defined, misc]
+                def __init__(self) -> None:
+                    super().__init__()
+                    self.one, self.two = T.nn.Linear(2, 1), T.nn.Linear(2, 1)
+
+                def forward(self, x: Any) -> Any:
+                    return self.one(x), self.two(x)
+
+            heads, seen = Heads(), []
+            heads.register_full_backward_hook(lambda m, g_in, g_out: seen.append(g_out[1]))
+            heads(T.ones(3, 2, requires_grad=True))[0].sum().backward()
+            return [seen, heads.two.weight.grad, heads.one.weight.grad is None]
+
+        assert gradients(gradus) == gradients(torch) == [[None], None, False]
+
+    def test_a_call_keeps_the_backward_hooks_that_it_had(self) -> None:
+        def called(T: Any) -> list[str]:
+            layer, seen = T.nn.Linear(2, 1), []
+            handle = layer.register_full_backward_hook(lambda m, g_in, g_out: seen.append("early"))
+            y = layer(T.ones(1, 2, requires_grad=True)).sum()
+            handle.remove()
+            layer.register_full_backward_hook(lambda m, g_in, g_out: seen.append("late"))
+            y.backward()
+            return seen
+
+        assert called(gradus) == called(torch) == ["early"]
+
+    def test_a_backward_hook_of_a_first_layer_replaces_nothing(self) -> None:
+        """There is no gradient of the data to replace; PyTorch refuses it, too."""
+        layer = nn.Linear(2, 2)
+        layer.register_full_backward_hook(lambda m, g_in, g_out: (g_out[0],))
+        with pytest.raises(GradError, match="inputs that want none"):
+            layer(gradus.ones(1, 2)).sum().backward()
 
     def test_gradients_of_gradients_pass_backward_hooks(self) -> None:
         found = []

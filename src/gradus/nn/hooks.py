@@ -33,7 +33,7 @@ class Hooks:
                 changed = hook(module, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
-        passage = Passage(module, self.back) if self.back and is_grad_enabled() else None
+        passage = Passage(module, tuple(self.back.values())) if self.back and is_grad_enabled() else None
         if passage is not None:
             args = passage.enter(args)
         y = module.forward(*args, **kwargs)
@@ -48,12 +48,13 @@ class Passage:
     """One call of a module whose gradients are watched: both its ends are passed on unchanged, and seen again on the way back.
 
     Attributes:
+        hooks: those that the module had at the time of the call.
         inputs: places of the positional arguments that a gradient is wanted for.
         outputs: places of the outputs that have one.
         grad_output: what has come back to the outputs, with None for an output without gradient; None between backward passes.
     """
 
-    def __init__(self, module: Any, hooks: dict[float, Callable[..., Any]]) -> None:
+    def __init__(self, module: Any, hooks: tuple[Callable[..., Any], ...]) -> None:
         self.module, self.hooks = module, hooks
         self.inputs: list[int] = []
         self.outputs: list[int] = []
@@ -82,7 +83,7 @@ class Passage:
             return left[0]
         return type(y)(*left) if hasattr(y, "_fields") else type(y)(left)
 
-    def arrived(self, gradients: tuple[Tensor, ...]) -> None:
+    def arrived(self, gradients: tuple[Tensor | None, ...]) -> None:
         """Gradients have come to the outputs. Where no input wants one, this is all that there is to tell."""
         self.grad_output = spread(gradients, self.outputs, self.width)
         if not self.inputs:
@@ -93,7 +94,7 @@ class Passage:
         if self.grad_output is None:  # a gradient of a gradient, which has not come through the outputs
             return gradients
         seen = spread(gradients, self.inputs, self.count)
-        for hook in tuple(self.hooks.values()):
+        for hook in self.hooks:
             changed = hook(self.module, seen, self.grad_output)
             if changed is None:
                 continue
@@ -104,6 +105,12 @@ class Passage:
                     got=str(len(changed)),
                     wanted=f"{len(seen)}, one for each positional argument",
                     fix="return None to leave the gradients as they are",
+                )
+            if not self.inputs and any(g is not None for g in changed):
+                raise GradError(
+                    "a backward hook returned gradients of inputs that want none",
+                    wanted="None where no input of the module requires a gradient",
+                    fix="x.requires_grad_(), or a hook of the tensor or parameter: layer.weight.register_hook(...)",
                 )
             seen = changed
         self.grad_output = None
@@ -117,10 +124,11 @@ class Entrance(Function):
     def forward(ctx: Any, passage: Passage, *xs: Tensor) -> tuple[Tensor, ...]:
         """The inputs."""
         ctx.passage = passage
+        ctx.set_materialize_grads(False)
         return xs
 
     @staticmethod
-    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gs: Tensor | None) -> tuple[Tensor | None, ...]:
         """What the hooks make of the gradients."""
         return None, *ctx.passage.tell(gs)
 
@@ -132,10 +140,11 @@ class Exit(Function):
     def forward(ctx: Any, passage: Passage, *ys: Tensor) -> tuple[Tensor, ...]:
         """The outputs."""
         ctx.passage = passage
+        ctx.set_materialize_grads(False)  # zeros for an unused output would train what only that output depends on
         return ys
 
     @staticmethod
-    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gs: Tensor | None) -> tuple[Tensor | None, ...]:
         """The gradients, after they were noted."""
         ctx.passage.arrived(gs)
         return None, *gs
