@@ -27,6 +27,7 @@ help: ## Print this list
 
 demo: $(DEMO_READY) ## Train a network on real handwritten digits and draw how it went
 	$(BIN)/gradus train $(ARGS)
+	@echo 'to go on    source $(BIN)/activate'
 
 test: lint ## Lint, check types and run the whole test suite
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

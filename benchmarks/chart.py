@@ -56,7 +56,7 @@ def rows_of(results: dict[str, Any]) -> list[tuple[str, float, list[tuple[str, f
 def told(results: dict[str, Any]) -> list[str]:
     """The table in the README, a line of Markdown a workload: least times, and of ours how many times as fast as PyTorch's and JAX's."""
     lines = [
-        "| least time of a step | Gradus compiled | PyTorch eager | JAX jit | times as fast | compiled cold, again |",
+        "| least time of a step | Gradus compiled | PyTorch eager | JAX jit | times as fast | first start, the next |",
         "|---|---|---|---|---|---|",
     ]
     for name in IN_README:
