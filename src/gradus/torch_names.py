@@ -7,6 +7,7 @@ A decorated definition is one entry. :mod:`gradus.torch_table` holds the table, 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -503,14 +504,28 @@ def random_(self: Tensor, start: int | None = None, to: int | None = None, *, ge
     """Whole numbers in [start, to), or in [0, start) when called as ``random_(start)``; without bounds all that the dtype holds exactly.
 
     Of int64 these are the numbers below 2⁵³.
+
+    Raises:
+        UsageError: bounds that are no whole numbers, or in the wrong order, or beyond what the dtype holds (a float: beyond int64).
     """
+    dtype = self.value.dtype
+    limits = np.iinfo(dtype if dtype.kind in "iu" else np.int64)
+    least, most = (0, 1) if dtype.kind == "b" else (int(limits.min), int(limits.max))
     low, high = (0, start) if to is None else (start or 0, to)
     if high is None:
-        dtype = self.value.dtype
-        largest = {"b": lambda: 1, "f": lambda: 2 ** (np.finfo(dtype).nmant + 1)}.get(dtype.kind, lambda: int(np.iinfo(dtype).max))()
-        high = largest + 1 if largest < 2**53 else 2**53
+        exact = 2 ** (np.finfo(dtype).nmant + 1) if dtype.kind == "f" else most
+        high = exact + 1 if exact < 2**53 else 2**53
+    try:
+        low, high = operator.index(low), operator.index(high)
+    except TypeError:
+        raise UsageError("random_ draws whole numbers", got=f"from {low} to {high}", wanted="integers", fix="x.random_(0, 10)") from None
     if high <= low:
         raise UsageError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}", fix="x.random_(0, 10)")
+    if low < least or high - 1 > most:
+        wanted = f"numbers from {least} to {most}"
+        raise UsageError(
+            f"random_ would draw numbers that {dtype} does not hold", got=f"from {low} to {high}", wanted=wanted, fix="x.random_()"
+        )
     return _fresh(self, random.integers(low, high, self.value.shape, generator), "random_")
 
 

@@ -344,6 +344,13 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in out
 
 
+def test_info_where_the_cache_has_no_possible_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("numba", reason="without it no kernels are kept anywhere")
+    monkeypatch.setenv("GRADUS_CACHE", "long" * 100)
+    assert call("info") == 0
+    assert "not kept" in capsys.readouterr().out
+
+
 def test_without_typer_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "typer", None)
     assert call("info") == 2

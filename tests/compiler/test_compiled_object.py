@@ -43,6 +43,20 @@ def test_a_compiled_module_answers_as_the_module(twin) -> None:
         _ = compiled.parametres
 
 
+def test_what_is_set_on_a_compiled_module_is_set_on_the_module() -> None:
+    model = nn.Linear(3, 2)
+    compiled, x = gradus.compile(model, tier="numpy"), gradus.ones(1, 3)
+    compiled.training = False
+    assert not model.training
+    for _ in range(2):
+        compiled(x)
+    compiled.bias = nn.Parameter(gradus.tensor([7.0, 8.0]))
+    assert model.bias.tolist() == [7.0, 8.0]
+    np.testing.assert_allclose(compiled(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-6)
+    compiled.note = "mine"
+    assert compiled.note == "mine" and not hasattr(model, "note")
+
+
 def test_a_compiled_function_has_no_attributes_of_others() -> None:
     compiled = gradus.compile(lambda x: x)
     assert not hasattr(compiled, "parameters")

@@ -179,6 +179,31 @@ def test_random_whole_numbers_need_a_range() -> None:
             gradus.empty(3).random_(*bounds)
 
 
+@pytest.mark.parametrize(
+    "dtype, bounds",
+    [
+        ("uint8", (-5, 5)),
+        ("uint8", (257,)),
+        ("int8", (0, 129)),
+        ("bool", (3,)),
+        ("float32", (2.5,)),
+        ("int64", (float("nan"),)),
+        ("float32", (0, 2**70)),
+    ],
+)
+def test_random_whole_numbers_never_wrap(dtype: str, bounds: tuple[Any, ...]) -> None:
+    with pytest.raises((RuntimeError, TypeError, ValueError)):
+        torch.zeros(3, dtype=getattr(torch, dtype)).random_(*bounds)
+    with pytest.raises(UsageError, match="random_"):
+        gradus.zeros(3, dtype=getattr(gradus, dtype)).random_(*bounds)
+
+
+def test_random_whole_numbers_reach_both_ends() -> None:
+    for dtype, bounds, ends in (("uint8", (256,), (0, 255)), ("int8", (-128, 128), (-128, 127)), ("bool", (2,), (0, 1))):
+        drawn = gradus.zeros(20_000, dtype=getattr(gradus, dtype)).random_(*bounds).numpy()
+        assert (drawn.min(), drawn.max()) == ends
+
+
 def test_from_numpy_and_as_tensor_share_memory_and_tensor_copies() -> None:
     array = np.zeros(3, "float32")
     shared, copied, also = gradus.from_numpy(array), gradus.tensor(array), gradus.as_tensor(array)

@@ -78,7 +78,10 @@ def compilation() -> str:
 
 def can_keep(folder: Path) -> bool:
     """Whether files can be put into a folder, or the folder itself where it is not there yet."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+    except OSError:  # no name that the system takes
+        return False
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK) and (there != folder or may_be_trusted(str(folder)))
 
 

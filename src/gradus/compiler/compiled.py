@@ -131,6 +131,14 @@ class Compiled:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(function, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What a compiled Module has, ``training`` or a layer, is set there: here nobody would read it."""
+        function = self.__dict__.get("function")
+        if function is None or name in self.__dict__ or isinstance(function, types.FunctionType) or not hasattr(function, name):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(function, name, value)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.direct_call is not None and not kwargs:
             result = self.direct_call(*args)
