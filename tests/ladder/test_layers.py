@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import tracemalloc
 
@@ -11,10 +10,10 @@ import pytest
 from central_differences import numeric_gradient
 
 from gradus.ladder import classification, functions_and_gradients
-from gradus.ladder import layers as rung
 from gradus.ladder import layers_at_work as work
 from gradus.ladder.classification import MSES, CrossEntropy, Softmax, index_to_one_hot, softmax
 from gradus.ladder.functions_and_gradients import tensor
+from gradus.ladder.labelled_images import DataLoader, Images, invented_images
 from gradus.ladder.layers import MSE, FeedForwardNN, Layer, Linear, Loss, Model, ReLU
 
 LOSSES = [MSE, MSES, CrossEntropy]
@@ -39,13 +38,8 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
-@pytest.fixture(scope="module")
-def mnist(request) -> work.Images:
-    return work.load_data(request.getfixturevalue("gradus_data") / "mnist")
-
-
-def first(images: work.Images, n: int) -> work.Images:
-    return work.Images(*(part[:n] for part in images))
+def first(images: Images, n: int) -> Images:
+    return Images(*(part[:n] for part in images))
 
 
 def two_layers(rng, outputs: int = 3, dtype=np.float64) -> Model:
@@ -525,66 +519,6 @@ def test_one_hot_rows(rng) -> None:
             index_to_one_hot(wrong, classes=3)
 
 
-def test_normalizing(rng) -> None:
-    train, valid = 5 + 3 * rng.standard_normal((50, 8)), 9 + rng.standard_normal((20, 8))
-    done = work.normalize(train)
-    assert abs(done.mean()) < 1e-12 and abs(done.std() - 1) < 1e-12
-    np.testing.assert_allclose(work.normalize(valid, like=train), (valid - train.mean()) / train.std())
-    rows = work.normalize_row_wise(np.vstack([train, np.full((1, 8), 4.0)]))
-    np.testing.assert_allclose(rows[:-1].mean(1), 0, atol=1e-12)
-    np.testing.assert_allclose(rows[:-1].std(1), 1, rtol=1e-12)
-    assert not rows[-1].any()
-
-
-def test_data_set_batches_shuffles_and_counts_the_tail() -> None:
-    x = np.arange(25)
-    for batch_size, sizes in ((10, [10, 10, 5]), (5, [5] * 5), (None, [25]), (40, [25])):
-        data = work.DataSet(x, 10 * x, batch_size)
-        assert [len(a) for a, _ in data] == sizes and len(data) == len(sizes)
-        assert np.array_equal(np.concatenate([a for a, _ in data]), x)
-    shuffled = work.DataSet(x, 10 * x, 10, rng=3)
-    rounds = [np.concatenate([a for a, b in shuffled if np.array_equal(b, 10 * a)]) for _ in range(2)]
-    for order in rounds:
-        assert not np.array_equal(order, x) and np.array_equal(np.sort(order), x)
-    assert not np.array_equal(*rounds)
-    with pytest.raises(ValueError, match="25 inputs, but 24 targets"):
-        work.DataSet(x, x[1:])
-    assert len(work.DataSet(x[:0], x[:0])) == 0
-    with pytest.raises(ValueError, match="at least one example, not 0"):
-        work.DataSet(x, x, batch_size=0)
-
-
-def test_data_loader_normalizes_both_sets_alike() -> None:
-    images = work.invented_images(200, 50, rng=1)
-    loader = work.DataLoader(images, batch_size=64)
-    mean, std = images.x_train.mean(), images.x_train.std()
-    [(x, y)] = loader.get_validation_data()
-    np.testing.assert_allclose(x, (images.x_valid - mean) / std, rtol=1e-5, atol=1e-6)
-    assert np.array_equal(y, images.y_valid)
-    assert sum(len(x) for x, _ in loader.get_training_data()) == 200
-    assert np.array_equal(work.DataLoader(images, normalized=False).x_train, images.x_train)
-
-
-def test_load_data_reads_mnist(mnist) -> None:
-    assert [part.shape for part in mnist] == [(60000, 784), (60000, 10), (10000, 784), (10000, 10)]
-    assert mnist.y_train[:5].argmax(1).tolist() == [5, 0, 4, 1, 9]
-    assert mnist.y_train.sum(0).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert abs(mnist.x_train.mean() - 0.1307) < 1e-4 and mnist.x_train.max() == 1.0
-
-
-def test_load_data_reads_the_bytes_in_their_order(tmp_path) -> None:
-    for name, header, body in (
-        ("train-images-idx3-ubyte.gz", 16, bytes(range(256)) * 6 + bytes(32)),
-        ("train-labels-idx1-ubyte.gz", 8, bytes([3, 9])),
-        ("t10k-images-idx3-ubyte.gz", 16, bytes(784)),
-        ("t10k-labels-idx1-ubyte.gz", 8, bytes([0])),
-    ):
-        (tmp_path / name).write_bytes(gzip.compress(bytes(header) + body))
-    images = work.load_data(tmp_path)
-    assert images.x_train.shape == (2, 784) and images.x_train[0, 255] == 1.0 and images.x_train[1, 0] == np.float32(784 % 256) / 255
-    assert images.y_train.argmax(1).tolist() == [3, 9] and images.y_valid.tolist() == [[1.0] + [0.0] * 9]
-
-
 # Experiments
 
 
@@ -603,7 +537,7 @@ def test_with_normalized_images_mse_overshoots(mnist) -> None:
 
 
 def test_every_loss_learns_invented_images() -> None:
-    for epochs in work.compare_losses(work.invented_images(500, 200, rng=0), epochs=15).values():
+    for epochs in work.compare_losses(invented_images(500, 200, rng=0), epochs=15).values():
         assert epochs[-1].accuracy > epochs[0].accuracy + 0.1 and epochs[-1].loss < epochs[0].loss
 
 
@@ -621,7 +555,7 @@ def test_the_printed_rate_leaps_about(mnist) -> None:
 
 def test_one_epoch_row_is_what_it_says() -> None:
     """With a rate of 0 nothing moves: the row must be the loss and accuracy of the start, whatever the batches' sizes."""
-    loader = work.DataLoader(work.invented_images(250, 40, rng=0), batch_size=100)
+    loader = DataLoader(invented_images(250, 40, rng=0), batch_size=100)
     [row] = work.train_classifier(loader, CrossEntropy(), learning_rate=0.0, epochs=1, rng=5)
     rng = np.random.default_rng(5)
     model, loss = Model([Linear(784, 50, rng), ReLU(), Linear(50, 10, rng)]), CrossEntropy()
@@ -659,7 +593,7 @@ def test_fifty_thousand_images_at_once_fit_into_memory() -> None:
 
 @pytest.mark.slow
 def test_one_epoch_on_all_of_mnist(mnist) -> None:
-    data = work.DataLoader(mnist, batch_size=100, rng=0)
+    data = DataLoader(mnist, batch_size=100, rng=0)
     [row] = work.train_classifier(data, CrossEntropy(), learning_rate=0.1, epochs=1, rng=0)
     assert row.valid_accuracy > 0.92
 

@@ -13,6 +13,7 @@ from gradus.cli.exhibits import Exhibit, Table, show
 from gradus.errors import UsageError
 from gradus.ladder import backprop, classification, closures_at_work, descent, engines, initialisation, layers_at_work, matmul
 from gradus.ladder.broadcasting import explain_broadcasting
+from gradus.ladder.labelled_images import Images, load_data
 from gradus.viz import ladder as pictures
 from gradus.viz.backprop import draw_backprop, picture_of, short, subscripts
 from gradus.viz.backprop_page import step_texts, write_page
@@ -233,16 +234,16 @@ EXPERIMENTS: dict[str, Callable[[int], Exhibit]] = {
 }
 
 
-def some_images(train: int) -> tuple[layers_at_work.Images, str]:
+def some_images(train: int) -> tuple[Images, str]:
     """MNIST's first images where $GRADUS_DATA has them, else the digits that come with Gradus; and what they are called."""
     folder = Path(os.environ.get("GRADUS_DATA", "")) / "mnist"
     if (folder / "train-images-idx3-ubyte.gz").is_file():
-        whole = layers_at_work.load_data(folder)
-        return layers_at_work.Images(whole.x_train[:train], whole.y_train[:train], whole.x_valid[:1000], whole.y_valid[:1000]), "MNIST"
+        whole = load_data(folder)
+        return Images(whole.x_train[:train], whole.y_train[:train], whole.x_valid[:1000], whole.y_valid[:1000]), "MNIST"
     x, y, x_valid, y_valid = (part.numpy() for part in gradus.data.digits())
     flat = [part.reshape(len(part), -1) / max(1.0, float(part.max())) for part in (x, x_valid)]
     hot = [classification.index_to_one_hot(part, classes=10) for part in (y, y_valid)]
-    return layers_at_work.Images(flat[0][:train], hot[0][:train], flat[1], hot[1]), "digits"
+    return Images(flat[0][:train], hot[0][:train], flat[1], hot[1]), "digits"
 
 
 def run_experiment(name: str, seed: int, out: Path) -> None:

@@ -16,6 +16,7 @@ from gradus.ladder import (
     engines,
     functions_and_gradients,
     initialisation,
+    labelled_images,
     layers,
     layers_at_work,
     lsuv,
