@@ -39,13 +39,13 @@ TURNS, FLUSHED = 40, 3 << 18
 
 
 @numba.njit(error_model="numpy")
-def library(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, panels, across):
+def library(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, room, across):
     sgemm(a_turned, b_turned, m, n, k, 1.0, a, a_leading, b, b_leading, 0.0, c, n)
 
 
 @numba.njit(error_model="numpy")
-def ours(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, panels, across):
-    gemm.multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, n, np.float32(1), False, panels, across)
+def ours(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, room, across):
+    gemm.multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, n, np.float32(1), False, room, across, 0)
 
 
 def rates(m: int, n: int, k: int, form: str) -> dict[str, float]:
@@ -53,9 +53,10 @@ def rates(m: int, n: int, k: int, form: str) -> dict[str, float]:
     a_turned, b_turned = form[0] == "T", form[1] == "T"
     rng = np.random.default_rng(0)
     a, b = (rng.random(shape, np.float32) for shape in ((k, m) if a_turned else (m, k), (n, k) if b_turned else (k, n)))
-    c, panels, across = np.empty((m, n), np.float32), np.empty((max(m, n) + gemm.WIDTH) * k, np.float32), np.empty(m * n, np.float32)
+    c, across = np.empty((m, n), np.float32), np.empty(m * n, np.float32)
+    room = np.empty(gemm.JOB + (max(m, n) + gemm.WIDTH) * k, np.float32)
     places = [x.ctypes.data for x in (a, b, c)]
-    rest = (a_turned, b_turned, m, n, k, a.shape[1], b.shape[1], panels.ctypes.data)
+    rest = (a_turned, b_turned, m, n, k, a.shape[1], b.shape[1], room.ctypes.data)
     flushed = np.zeros(FLUSHED, np.float32)
     ways: dict[str, tuple[Callable[..., None], int]] = {"library": (library, 0), "second": (ours, 0), "first": (ours, across.ctypes.data)}
     shortest = dict.fromkeys(ways, float("inf"))

@@ -25,6 +25,7 @@ with NumPy's copy, float32, mean time of a product in µs on 1 and 2 threads, al
 With the neighbour one product in twenty of the third size took 4.4 ms on 2 threads, 0.6 ms on 1. So the default is half of the cores, which
 leaves a neighbour a core of its own: 1 of 2. It is set for NumPy's copy when ``gradus`` is imported, because eager training begins without
 a word to this module (0.4 ms). OPENBLAS_NUM_THREADS or OMP_NUM_THREADS in the environment, and :func:`set_num_threads`, go before it.
+Compiled float32 products are shared by other means, see :mod:`gradus.kernels.team`.
 """
 
 from __future__ import annotations
@@ -354,7 +355,9 @@ def set_default_threads() -> None:
 
 
 def set_num_threads(count: int) -> None:
-    """Set how many threads one matrix product may use, in NumPy's library and in the one that compiled kernels call.
+    """Set how many threads one matrix product may use, in NumPy's library, in the one that compiled kernels call, and in their own products.
+
+    The numbers that a product gives do not depend on it where compiled code computes it by panels: float32, both sides from some ten on.
 
     >>> before = get_num_threads()
     >>> set_num_threads(1)

@@ -8,8 +8,7 @@ import numba
 import numpy as np
 import pytest
 
-import gradus
-from gradus import blas, nn
+from gradus import blas
 from gradus.compiler import products
 from gradus.kernels import gemm
 
@@ -17,8 +16,8 @@ ROOM = 7  # elements between rows, and behind the last
 
 
 @numba.njit(error_model="numpy")
-def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, alpha, add, panels, across):
-    gemm.multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, np.float32(alpha), add, panels, across)
+def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, alpha, add, room, across):
+    gemm.multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, np.float32(alpha), add, room, across, 0)
 
 
 def matrix(rows: int, columns: int, room: int = ROOM) -> np.ndarray:
@@ -52,12 +51,12 @@ TURNED = list(itertools.product((False, True), repeat=2))
 @pytest.mark.parametrize("m, n, k", SHAPES)
 def test_products_and_sums_of_products(m: int, n: int, k: int, turned: tuple[bool, bool]) -> None:
     a, b, expected = operands(m, n, k, *turned)
-    panels = np.full((n + gemm.WIDTH) * k, np.nan, np.float32)
+    room = np.full(gemm.JOB + (n + gemm.WIDTH) * k, np.nan, np.float32)
     for alpha, add in ((1.0, False), (-0.5, True)):
         c = matrix(m, n)
         memory, before = c.base, c.astype(np.float64)
         assert memory is not None
-        multiply(address(a), address(b), address(c), *turned, m, n, k, leading(a), leading(b), leading(c), alpha, add, address(panels), 0)
+        multiply(address(a), address(b), address(c), *turned, m, n, k, leading(a), leading(b), leading(c), alpha, add, address(room), 0)
         wanted = alpha * expected + (before if add else 0)
         np.testing.assert_allclose(c, wanted, rtol=1e-5, atol=1e-6 * k**0.5 * 10)
         assert np.isnan(memory[:, n:]).all()
@@ -67,19 +66,17 @@ def test_products_and_sums_of_products(m: int, n: int, k: int, turned: tuple[boo
 @pytest.mark.parametrize("m, n, k", [(n, m, k) for m, n, k in SHAPES])
 def test_products_by_way_of_the_transpose(m: int, n: int, k: int, turned: tuple[bool, bool]) -> None:
     a, b, expected = operands(m, n, k, *turned)
-    panels, across = np.full((m + gemm.WIDTH) * k, np.nan, np.float32), np.full(m * n, np.nan, np.float32)
+    room, across = np.full(gemm.JOB + (m + gemm.WIDTH) * k, np.nan, np.float32), np.full(m * n, np.nan, np.float32)
     c = np.full((m, n), np.nan, np.float32)
-    multiply(*(address(x) for x in (a, b, c)), *turned, m, n, k, leading(a), leading(b), n, 1.0, False, address(panels), address(across))
+    multiply(*(address(x) for x in (a, b, c)), *turned, m, n, k, leading(a), leading(b), n, 1.0, False, address(room), address(across))
     np.testing.assert_allclose(c, expected, rtol=1e-5, atol=1e-6 * k**0.5 * 10)
 
 
 def test_infinity_and_nan_stay_in_their_rows_and_columns() -> None:
     a, b, _ = operands(20, 70, 30, False, False)
     a[3, 4], b[5, 66] = np.inf, np.nan
-    c, panels = matrix(20, 70), np.zeros((70 + gemm.WIDTH) * 30, np.float32)
-    multiply(
-        address(a), address(b), address(c), False, False, 20, 70, 30, leading(a), leading(b), leading(c), 1.0, False, address(panels), 0
-    )
+    c, room = matrix(20, 70), np.zeros(gemm.JOB + (70 + gemm.WIDTH) * 30, np.float32)
+    multiply(address(a), address(b), address(c), False, False, 20, 70, 30, leading(a), leading(b), leading(c), 1.0, False, address(room), 0)
     with np.errstate(invalid="ignore"):
         expected = a.astype(np.float64) @ b.astype(np.float64)
     assert np.isfinite(expected).sum() == 19 * 69
@@ -94,22 +91,3 @@ def test_panels_are_for_processors_with_the_registers(monkeypatch: pytest.Monkey
         products.panelled.cache_clear()
         assert products.panelled(*shape) == wanted
     products.panelled.cache_clear()
-
-
-@pytest.mark.skipif(not blas.wide_registers(), reason="needs AVX-512")
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_compiled_step_with_panels_and_with_threads(threads: int) -> None:
-    before = gradus.get_num_threads()
-    gradus.set_num_threads(threads)
-    try:
-        gradus.manual_seed(0)
-        layer = nn.Linear(300, 200)
-        x = gradus.randn(256, 300)
-        step = gradus.compile(lambda x: layer(x).tanh().sum())
-        plan = [step(x), step(x), step.specialisations[0].program.plan][-1]
-        (product,) = [s.product for s in plan.steps if s.product]
-        assert product.panels and product.shared
-        np.testing.assert_allclose(step(x).item(), layer(x).tanh().sum().item(), rtol=1e-5)
-        assert blas.THREADS[0] == threads
-    finally:
-        gradus.set_num_threads(before)

@@ -37,16 +37,16 @@ class Product(NamedTuple):
 
     @property
     def shared(self) -> bool:
-        """Whether the library would compute it with several threads, where there are several."""
+        """Whether other threads may help with it, where there are several."""
         return self.m * self.n * self.k > SHARED
 
     @property
     def scratch(self) -> tuple[tuple[int, str], ...]:
-        """(elements, dtype) of the room that panels take, and the transposed result."""
+        """(elements, dtype) of the room that a job and its panels take, and the transposed result."""
         if not self.panels:
             return ()
         columns = self.n if self.panels == "second" else self.m
-        panels = (-(-columns // PANEL) * PANEL * self.k, "float32")
+        panels = (JOB + -(-columns // PANEL) * PANEL * self.k, "float32")
         return (panels, (self.m * self.n, "float32")) if self.panels == "first" else (panels,)
 
     @property
@@ -108,11 +108,12 @@ def product(call: Call, places: Mapping[Value, Layout]) -> Product | None:
 
 
 # Measured on one core with AVX-512 (benchmarks/products.py).
+JOB = 64  # elements in front of the panels
 PANEL, TALL, NARROW = 64, 6, 16  # columns of a panel; rows of a tile; columns of the tiles behind the last panel
 MOVED = 18  # multiplications that cost as much as to copy and transpose an element
 IN_ROWS = 0.5  # of that, where rows stay rows
 DEEP = 4096  # rows of a panel that the second cache still holds
-SHARED = 10_000_000  # multiplications from which on several threads win
+SHARED = 1_000_000  # multiplications from which on several threads win
 SMALL, SMALL_RESULT = 1_000_000, 1200  # multiplications, and with rows by rows results, up to which OpenBLAS copies nothing
 WORTHWHILE, WORTHWHILE_SMALL, WORTHWHILE_NARROW = 0.7, 0.6, 0.33  # share of multiplications in all the work from which on panels win
 

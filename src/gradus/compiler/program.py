@@ -19,9 +19,8 @@ from gradus.compiler.native import LIBRARY, caller, data_field
 from gradus.compiler.plan import ALIGNMENT, Plan, Step, scratch_sizes
 from gradus.compiler.products import number_arguments, number_kind
 from gradus.compiler.texts import HANDMADE, RUN, product_text
+from gradus.compiler.workers import TEAM
 from gradus.tape import evaluate
-
-ONE_THREAD = np.ones(1, np.int64)
 
 
 class Program:
@@ -221,7 +220,7 @@ class Program:
         self._fill_scratch(step, slot + 21)
         if p.panels == "second":
             self.table[slot + 22] = 0
-        self.table[slot + 23] = (blas.THREADS if p.shared else ONE_THREAD).ctypes.data
+        self.table[slot + 23] = TEAM.words.ctypes.data if p.shared else 0
 
     # The function.
 
@@ -295,6 +294,11 @@ class FlatFunction(FlatText):
         """Runs of kernels, and single calls between them."""
         first, position = 0, 0
         several = any(source is None for source in self.program.sources)
+        if any(step.product is not None and step.product.panels and step.product.shared for step in self.plan.steps):
+            self.bind("threads", blas.THREADS.data)
+            self.bind("team", TEAM.words.data)
+            self.bind("grow", TEAM.grow)
+            self.lines.append("if threads[0] > team[1] + 1: grow()")
         address, result = self.program.header.ctypes.data, self.program.result.ctypes.data
         run = [f"run({result}, {result + 8}, {address})", f"if header[7]: failed(header[7], [{self.everything}])"]
         for step, source in zip(self.plan.steps, self.program.sources, strict=True):

@@ -42,18 +42,19 @@ LIBRARY_CALL = """{letter}gemm(
                 a, table[13], b, table[16], {number}(numbers[17]), c, table[20],
             )"""
 
-#: Room for panels and for a transposed result (0 for none) lie at the next two addresses; at the third is how many threads there are. The
-#: library can share a product among threads, our own kernel cannot.
-PANELS_CALL = """if array(table[23], int64)[0] > 1:
-                sgemm(
-                    table[5], table[6], table[7], table[8], table[9], float32(numbers[10]),
-                    a, table[13], b, table[16], float32(numbers[17]), c, table[20],
-                )
-            else:
-                multiply(
-                    a, b, c, table[5] != 0, table[6] != 0, table[7], table[8], table[9], table[13], table[16], table[20],
-                    float32(numbers[10]), numbers[17] != 0.0, table[21], table[22],
-                )"""
+#: Room for a job and panels and for a transposed result (0 for none) lie at the next two addresses, at the third is the team that may help.
+PANELS_CALL = """multiply(
+                a, b, c, table[5] != 0, table[6] != 0, table[7], table[8], table[9], table[13], table[16], table[20],
+                float32(numbers[10]), numbers[17] != 0.0, table[21], table[22], table[23],
+            )"""
+
+#: A worker's life. The table holds: its line, the end of the pipe at which it sleeps, room for a byte, how often it looks before it sleeps.
+SERVE = """
+# from gradus.kernels.gemm
+def NAME(address):
+    table = array(address, int64)
+    return serve(table[0], table[1], table[2], table[3])
+"""
 
 
 def product_text(letter: str, panels: bool) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from numba import float32, int64
 
+from gradus.kernels.atomics import take_next, write
 from gradus.kernels.compilation import compiled
 from gradus.kernels.lanes import (
     add_outer,
@@ -27,10 +28,15 @@ from gradus.kernels.lanes import (
     zeros_each,
 )
 from gradus.kernels.table import array
+from gradus.kernels.team import LEAVE, finished, next_job, offer, take_back, threads_of
 
 SIZE = 4  # bytes of a float32
 ROWS, LANES, WIDTH = 6, 16, 64  # of a tile of results
 PANEL_ROW = WIDTH * SIZE
+# A job, in front of the panels: the next piece; A, its steps from row to row and along k, m, n, k, C, its step, panels, B where it lies,
+# its step, how many columns are read there, whether C is added to, rows of a piece; alpha.
+JOB = 64  # elements that it takes
+PIECES = 3  # for each thread: one that is held up does not make the others wait for long
 FEW = 64  # rows of results for which a copy of rows does not pay
 DEPTH = 400  # terms of a sum in one go: a rounding error of one sum grows with its terms, so sums of sums are more exact
 STRIPE = 1 << 18  # bytes of the factor that stays, which are multiplied with all panels before the next
@@ -109,34 +115,78 @@ def columns_of_results(a, row_step, k_step, panel, panel_step, m, n, k, alpha, a
 
 
 @compiled
-def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, alpha, add, panels, across):
+def work(room):
+    """Compute pieces of a job that nobody has taken yet, until there are none: some rows times a panel each.
+
+    Every number comes out of the same operations in the same order, whoever computes it and however many rows a piece has.
+    """
+    job = array(room, int64)
+    a, row_step, k_step, m, n, k, c, c_step = job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8]
+    panels, b, b_step, in_place, add, height, alpha = job[9], job[10], job[11], job[12], job[13] != 0, job[14], array(room, float32)[30]
+    across = (n + WIDTH - 1) // WIDTH
+    down = max(1, (m + height - ROWS) // height)  # what is left behind the last whole piece is a piece of its own if it makes a tile
+    piece = take_next(room)
+    while piece < down * across:
+        i, j = piece // across * height, piece % across * WIDTH
+        rows = height if piece // across + 1 < down else m - i
+        panel, panel_step = panels + (j - in_place) * k * SIZE, PANEL_ROW
+        if j < in_place:
+            panel, panel_step = b + j * SIZE, b_step
+        place = c + i * c_step + j * SIZE
+        columns_of_results(a + i * row_step, row_step, k_step, panel, panel_step, rows, min(WIDTH, n - j), k, alpha, add, place, c_step)
+        piece = take_next(room)
+
+
+@compiled
+def height_of_pieces(m, n, k, threads):
+    """Rows of a piece: as the cache holds them, but some pieces for each thread, and no less than two tiles."""
+    height = STRIPE // (k * SIZE * ROWS) + 4
+    if threads > 1:
+        across = (n + WIDTH - 1) // WIDTH
+        height = min(height, max(2, m * across // (ROWS * PIECES * threads)))
+    return height * ROWS
+
+
+@compiled
+def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, alpha, add, room, across, team):
     """C = alpha · A' B' (+ C), row-major.
 
     Args:
         a_turned, b_turned: whether the matrix in memory is the transpose of the factor A' (m, k), B' (k, n).
         a_leading, b_leading, c_leading: elements from one row in memory to the next.
         add: whether C is added to; if not, what it held is not read.
-        panels: room for panels of B', its columns rounded up to whole panels; m is at least 6 then.
+        room: for a job, and behind it panels of B', its columns rounded up to whole panels; m is at least 6 then.
         across: with room for the transpose of C here (otherwise 0), that is computed, as B'ᵀ A'ᵀ with panels of A'ᵀ, and transposed:
             for few rows and many columns, at least 6. C's rows lie together then, and nothing is added to.
+        team: who may help, see :mod:`gradus.kernels.team`; 0 if nobody shall.
     """
     target = c
     if across != 0:
         a, b, a_turned, b_turned, a_leading, b_leading = b, a, not b_turned, not a_turned, b_leading, a_leading
         m, n, target, c_leading = n, m, across, m
+    panels = room + JOB * SIZE
     in_place = 0 if b_turned or m > FEW else n // WIDTH * WIDTH  # columns of B' that are read where they lie
     pack(b + in_place * SIZE, b_turned, k, n - in_place, b_leading, panels)
     row_step, k_step = (SIZE, a_leading * SIZE) if a_turned else (a_leading * SIZE, SIZE)
-    stripe = (STRIPE // (k * SIZE * ROWS) + 4) * ROWS
-    i = 0
-    while i < m:
-        rows = stripe if m - i >= stripe + ROWS else m - i
-        for j in range(0, n, WIDTH):
-            panel, panel_step = panels + (j - in_place) * k * SIZE, PANEL_ROW
-            if j < in_place:
-                panel, panel_step = b + j * SIZE, b_leading * SIZE
-            place, columns = target + (i * c_leading + j) * SIZE, min(WIDTH, n - j)
-            columns_of_results(a + i * row_step, row_step, k_step, panel, panel_step, rows, columns, k, alpha, add, place, c_leading * SIZE)
-        i += rows
+    job = array(room, int64)
+    job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8] = a, row_step, k_step, m, n, k, target, c_leading * SIZE
+    job[9], job[10], job[11], job[12], job[13] = panels, b, b_leading * SIZE, in_place, add
+    job[14] = height_of_pieces(m, n, k, threads_of(team))
+    array(room, float32)[30] = alpha
+    write(room, 0)  # the next piece
+    offer(room, team)
+    work(room)
+    take_back(room, team)
     if across != 0:
         turn(across, m, n, n, c, m)
+
+
+@compiled
+def serve(line, pipe, place, patience):
+    """A worker's life: help with products until told to leave. For the arguments see :func:`gradus.kernels.team.next_job`."""
+    job = next_job(line, pipe, place, patience)
+    while job != LEAVE:
+        work(job)
+        finished(job, line)
+        job = next_job(line, pipe, place, patience)
+    return 0
