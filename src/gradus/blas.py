@@ -355,7 +355,7 @@ def set_default_threads() -> None:
 
 
 def set_num_threads(count: int) -> None:
-    """Set how many threads one matrix product may use, in NumPy's library, in the one that compiled kernels call, and in their own products.
+    """Set how many threads one matrix product may use, in NumPy's library, in that of compiled kernels, and in their own products.
 
     The numbers that a product gives do not depend on it where compiled code computes it by panels: float32, both sides from some ten on.
 

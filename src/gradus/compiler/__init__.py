@@ -15,10 +15,11 @@ Two tiers run a graph (``tiers`` says which); both write one function of Python 
 
 ==================  ==========================================================================================
 native              ``plan``: steps, their order, their memory. ``fusion`` finds the groups, ``loops`` writes their
-                    kernels (``stages``: rows and blocks of rows; ``expressions``: op by op), ``products`` and ``descent`` deal with matrix products.
-                    ``program`` fills the tables that kernels read (``texts``: kernels that are not generated), ``native``
-                    makes and keeps machine code (``trust``: in whose folder; ``waiting``: what a person sees meanwhile),
-                    ``workers`` are threads that help with products, ``report`` measures it all
+                    kernels (``stages``: rows and blocks of rows; ``expressions``: op by op), ``products`` and
+                    ``descent`` deal with matrix products. ``program`` fills the tables that kernels read (``texts``:
+                    kernels that are not generated), ``native`` makes and keeps machine code (``trust``: in whose
+                    folder; ``waiting``: what a person sees meanwhile), ``workers`` are threads that help with
+                    products, ``report`` measures it all
 numpy               ``numpy_places``: which call writes where. ``numpy_program``: one line a call
 ==================  ==========================================================================================
 
