@@ -10,6 +10,7 @@ import numpy as np
 
 import gradus
 from gradus.cli.exhibits import Exhibit, Table, show
+from gradus.compiler.tiers import kernels_installed
 from gradus.errors import UsageError
 from gradus.ladder import backprop, classification, closures_at_work, descent, engines, initialisation, layers_at_work, matmul
 from gradus.ladder.broadcasting import explain_broadcasting
@@ -210,14 +211,18 @@ def pass_by_hand(seed: int) -> Exhibit:
 
 def four_engines(seed: int) -> Exhibit:
     """One model, four engines, one table of gradients."""
-    found = engines.compare(engines.make_network(seed))
+    # Without Numba: said below, not warned of.
+    found = engines.compare(engines.make_network(seed), tier=None if kernels_installed() else "numpy")
     rows = [(row.engine, f"{row.loss:.12f}", *(f"{value:.0e}" for value in row[2:])) for row in found]
     return Exhibit(
         "One network, four engines: the loss, and how far each gradient is from the judge's",
         f"{FOUNDATIONS}; {HUNDRED_LINES}; {CHAPTER}",
         ("engine", "loss", *engines.NAMES),
         rows,
-        ("the judge differentiates by a complex step and knows no chain rule",),
+        (
+            "the judge differentiates by a complex step and knows no chain rule",
+            *(() if kernels_installed() else ("without Numba the compiled step runs on NumPy: the same numbers, more slowly",)),
+        ),
         None,
     )
 
