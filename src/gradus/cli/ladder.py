@@ -21,9 +21,9 @@ from gradus.viz.backprop_page import step_texts, write_page
 from gradus.viz.curves import draw_curves
 
 FOUNDATIONS = '"Building the foundations of Deep Learning from scratch"'
-HUNDRED_LINES = 'eisenjulian, "Neural Networks in 100 lines of pure Python"'
+HUNDRED_LINES = 'J. Eisenschlos, "Neural Networks in 100 lines of pure Python"'
 CHAPTER = 'J. Howard, S. Gugger, "Deep Learning for Coders", chapter 17: "A Neural Net from the Foundations"'
-HEINZER = 'Heinzer, "Creating a Neural Network from scratch - Part I"'
+HEINZER = 'M. Heinzer, "Creating a Neural Network from scratch - Part I"'
 DRAWN = ("plain normal", "narrow uniform", "Xavier normal", "Kaiming normal")  # the uniform twins of two of them lie upon them
 MOST_DIGITS = 18  # of a length: what is longer fits into no memory
 
