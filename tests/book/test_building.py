@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -10,16 +11,12 @@ import pytest
 
 pytest.importorskip("sphinx", reason="Sphinx builds the book: the extra `book`")
 pytest.importorskip("jupytext", reason="jupytext makes notebooks of chapters: the extra `book`")
+docstrings, error_catalogue, notebooks, source_pages = (
+    importlib.import_module(f"building.{name}") for name in ("docstrings", "error_catalogue", "notebooks", "source_pages")
+)
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "docs" / "book"
-
-
-@pytest.fixture(autouse=True)
-def extensions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BOOK))
-    for name in [name for name in sys.modules if name.split(".")[0] == "building"]:
-        monkeypatch.delitem(sys.modules, name)
 
 
 @pytest.mark.parametrize(
@@ -34,16 +31,12 @@ def extensions(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_looks_like_markup_and_is_none_is_escaped(markdown: str, restructured: str) -> None:
-    from building.docstrings import escaped
-
-    assert escaped(markdown) == restructured
+    assert docstrings.escaped(markdown) == restructured
 
 
 def test_dialogues_and_formulas_stay_as_they_are() -> None:
-    from building.docstrings import process
-
     lines = ["|x|, in this nesting::", "", "    |fit_", "", "|y|", ".. math::", "    |g_|", ">>> x_ | y"]
-    process(None, "function", "f", None, None, lines)
+    docstrings.process(None, "function", "f", None, None, lines)
     assert lines == [r"\|x\|, in this nesting::", "", "    |fit_", "", r"\|y\|", ".. math::", "    |g_|", ">>> x_ | y"]
 
 
@@ -79,9 +72,7 @@ Yes, see [on](tape.md#graph).
 
 
 def test_a_notebook_says_in_plain_markdown_what_the_page_says(tmp_path: Path) -> None:
-    from building.notebooks import plain
-
-    text = plain(PAGE.split("---\n", 2)[2], BOOK)
+    text = notebooks.plain(PAGE.split("---\n", 2)[2], BOOK)
     assert "```python\ndef product_zeros(a: np.ndarray, b: np.ndarray) -> np.ndarray:\n" in text
     assert "> **What the source said, what is true**\n>\n> Author: said.\n" in text
     assert "<details><summary>Answer</summary>\n\nYes, see [on](tape.ipynb#graph).\n\n</details>" in text
@@ -89,19 +80,15 @@ def test_a_notebook_says_in_plain_markdown_what_the_page_says(tmp_path: Path) ->
 
 
 def test_a_notebook_has_the_cells_of_its_page_and_no_outputs() -> None:
-    from building.notebooks import notebook
-
-    made = json.loads(notebook(BOOK / "matmul.md"))
+    made = json.loads(notebooks.notebook(BOOK / "matmul.md"))
     code = ["".join(cell["source"]) for cell in made["cells"] if cell["cell_type"] == "code"]
     assert len(code) == (BOOK / "matmul.md").read_text(encoding="utf-8").count("```{code-cell}")
     assert code[0].startswith("import numpy as np") and not any(cell.get("outputs") for cell in made["cells"])
-    assert notebook(BOOK / "matmul.md") == notebook(BOOK / "matmul.md")
+    assert notebooks.notebook(BOOK / "matmul.md") == notebooks.notebook(BOOK / "matmul.md")
 
 
 def test_a_notebook_folds_solutions_and_brings_the_example_that_it_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from building.notebooks import notebook
-
-    made = json.loads(notebook(BOOK / "gpt.md"))["cells"]
+    made = json.loads(notebooks.notebook(BOOK / "gpt.md"))["cells"]
     hidden = ["hide" in "".join(cell["metadata"].get("tags", ())) for cell in made]
     assert sum(hidden) >= 5
     assert hidden == [cell["metadata"].get("jupyter", {}).get("source_hidden", False) for cell in made]
@@ -119,17 +106,13 @@ def test_a_notebook_folds_solutions_and_brings_the_example_that_it_imports(tmp_p
 
 
 def test_every_error_has_an_example_that_raises_it() -> None:
-    from building import error_catalogue
-
     assert "train.py:4 in <module>" in error_catalogue.page()
     with pytest.raises(AssertionError, match="the example runs through"):
         error_catalogue.message(ValueError, "nn.Linear(2, 3)")
 
 
 def test_a_documented_name_leads_to_its_line() -> None:
-    from building.source_pages import address
-
-    link = address("py", {"module": "gradus.nn", "fullname": "Linear"})
+    link = source_pages.address("py", {"module": "gradus.nn", "fullname": "Linear"})
     assert link is not None and link.startswith("../../source/gradus/nn/linear.html#line-")
     line = int(link.rsplit("-", 1)[1])
     assert (ROOT / "src/gradus/nn/linear.py").read_text(encoding="utf-8").splitlines()[line - 1].startswith("class Linear")

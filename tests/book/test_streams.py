@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from pathlib import Path
 
 import pytest
 
-BOOK = Path(__file__).parents[2] / "docs" / "book"
+pytest.importorskip("myst_nb", reason="Sphinx builds the book: the extra `book`")
+streams = importlib.import_module("building.streams")
 
 
-@pytest.fixture
-def streams(monkeypatch: pytest.MonkeyPatch):
-    pytest.importorskip("myst_nb", reason="Sphinx builds the book: the extra `book`")
-    monkeypatch.syspath_prepend(str(BOOK))
-    yield pytest.importorskip("building.streams")
-    for name in [name for name in sys.modules if name.split(".")[0] == "building"]:
-        del sys.modules[name]
-
-
-def test_pieces_are_one_text(streams) -> None:
+def test_pieces_are_one_text() -> None:
     node = streams.NotebookNode
     text = "   x  f(x)\n\n   1   0.5\n"
     for cut in range(1, len(text)):
@@ -32,12 +24,9 @@ def test_pieces_are_one_text(streams) -> None:
         assert pieces[0]["text"] == text[:cut]  # left alone
 
 
-def test_it_takes_the_place_of_the_one_that_is_called(streams) -> None:
+def test_it_takes_the_place_of_the_one_that_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     render = sys.modules["myst_nb.core.render"]
-    theirs = render.coalesce_streams
-    try:
-        streams.setup(None)
-        assert render.coalesce_streams is streams.joined
-        assert "coalesce_streams" in render.MditRenderMixin._get_nb_code_cell_outputs.__code__.co_names
-    finally:
-        render.coalesce_streams = theirs
+    monkeypatch.setattr(render, "coalesce_streams", render.coalesce_streams)  # put back at the end
+    streams.setup(None)
+    assert render.coalesce_streams is streams.joined
+    assert "coalesce_streams" in render.MditRenderMixin._get_nb_code_cell_outputs.__code__.co_names

@@ -1,0 +1,6 @@
+"""The book's extensions of Sphinx lie beside its pages."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "book"))
