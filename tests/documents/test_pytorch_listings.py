@@ -135,10 +135,9 @@ def run(notebook: Notebook, cell: Cell) -> tuple[Any, str]:
     try:
         return notebook.run(cell.source), ""
     except RuntimeError as error:
-        first = str(error).splitlines()[0]
-        return None, "RuntimeError: " + re.sub(
-            r"^\[E\d+\] ", "", first
-        )  # Gradus gives each kind of mistake a number before PyTorch's words
+        words = str(error).splitlines()[0]
+        # Gradus gives each kind of mistake a number, before PyTorch's words.
+        return None, "RuntimeError: " + re.sub(r"^\[E\d+\] ", "", words)
 
 
 def check_printed(cell: Cell, value: Any, error: str, gradus_ran: bool) -> None:
