@@ -35,6 +35,9 @@ def test_numbers_are_those_of_the_outputs() -> None:
     rectified = np.maximum(first, 0)
     assert relu.near_zero[0] == pytest.approx((rectified < 0.5).mean())
     assert relu.histograms[0].tolist() == [int(((rectified >= k / 2) & (rectified < (k + 1) / 2)).sum()) for k in range(8)]
+    sizes = np.abs(first)
+    assert linear.near_zero[0] == pytest.approx((sizes < 0.5).mean()) and (first < -0.5).any()
+    assert linear.histograms[0].tolist() == [int(((sizes >= k / 2) & (sizes < (k + 1) / 2)).sum()) for k in range(8)]
     assert all(len(values) == 3 for layer in watch.stats for values in (layer.means, layer.deviations, layer.histograms, layer.near_zero))
 
 
@@ -75,8 +78,9 @@ def test_chosen_layers_and_a_dead_one() -> None:
 
 def test_refusals() -> None:
     x, y = data()
-    with pytest.raises(UsageError, match="at least one bin"):
-        ActivationStats(bins=0)
+    for options in ({"bins": 0}, {"bins": 1.5}, {"high": 0.0}, {"high": float("inf")}, {"high": float("nan")}):
+        with pytest.raises(UsageError, match="at least one bin"):
+            ActivationStats(**options)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="not in the model"):
         Learner(model(), "mse", progress=False).fit(x, y, epochs=1, callbacks=[ActivationStats([nn.ReLU()])])
     with pytest.raises(UsageError, match="nothing was watched"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from gradus.ladder.backprop import Network, step_by_step
 from gradus.viz.backprop import NARROW, WIDE, draw_backprop, picture_of, subscripts
+from gradus.viz.backprop_page import row as row_of_table
 from gradus.viz.backprop_page import write_page
 
 VOID = {"meta", "link", "input", "br", "img", "hr"}
@@ -59,6 +61,17 @@ def test_texts_are_escaped_and_every_place_is_filled(page) -> None:
     assert tree.all("p", **{"class": "quiet"})[0]["text"] == 'after somebody & "others"'
     assert [each["text"] for each in tree.all("li")] == ["a < b"]
     assert "{{" not in text
+
+
+def test_texts_are_texts_and_no_markup(tmp_path: Path) -> None:
+    odd = "{{steps}} </ul><script>alert('x') & \""
+    write_page(step_by_step(0), tmp_path / "odd.html", odd, odd, (odd,))
+    text = (tmp_path / "odd.html").read_text(encoding="utf-8")
+    assert text.count("<script>") == 1 and text.count("</ul>") == 1
+    assert text.count("{{steps}} &lt;/ul&gt;&lt;script&gt;alert(") == 4  # title, heading, source, remark
+    assert row_of_table(1, odd, ["<i>"], name='"') == (
+        f'<tr data-step="1" data-says="{escape(odd)}" data-name="&quot;"><th scope="row">1</th><td>&lt;i&gt;</td></tr>'
+    )
 
 
 def test_nothing_is_fetched(page) -> None:

@@ -6,6 +6,7 @@ that shows a dead layer before the loss does.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ class ActivationStats(Callback):
     order = 65
 
     def __init__(self, layers: Sequence[Module] | None = None, bins: int = 40, high: float = 10.0) -> None:
-        if bins < 1 or not high > 0:
+        if not isinstance(bins, int) or bins < 1 or not 0 < high < math.inf:
             raise UsageError("ActivationStats needs at least one bin and a positive end", got=f"bins={bins}, high={high}")
         self.layers, self.bins, self.high = layers, bins, high
         self.stats: list[LayerStats] = []

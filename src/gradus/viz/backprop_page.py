@@ -7,6 +7,7 @@ shows one of them.
 from __future__ import annotations
 
 import pathlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from html import escape
@@ -151,7 +152,5 @@ def write_page(found: Any, path: Path, title: str, source: str, remarks: tuple[s
         "backward": "\n".join(backward_rows(found.nodes, found.steps)),
         "remarks": "".join(f"<li>{escape(remark)}</li>" for remark in remarks),
     }
-    page = TEMPLATE.read_text(encoding="utf-8")
-    for name, text in parts.items():
-        page = page.replace("{{" + name + "}}", text)
-    atomic_write(path, page.encode())
+    page = TEMPLATE.read_text(encoding="utf-8")  # filled at one go: what is filled in is not looked at again
+    atomic_write(path, re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], page).encode())
