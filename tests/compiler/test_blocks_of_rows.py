@@ -64,3 +64,13 @@ def test_what_stands_in_one_row_stays_there() -> None:
     np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
     np.testing.assert_allclose(got, wanted, rtol=3e-6)
     assert np.isnan(got).any(axis=1).tolist() == [False, False, True, False, False, False, False, False, True]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_long_sums_are_sums_of_short_ones(dtype: str) -> None:
+    """Equal terms round in one direction, so that a single sum of 40,000 comes out more than 50 units in the last place wrong."""
+    x = gradus.full((2, 40_000), 0.1, dtype=getattr(gradus, dtype))
+    compiled = gradus.compile(lambda x: (x * 1.0625).exp().sum(dim=-1))
+    compiled(x)  # eagerly
+    wanted = 40_000 * np.exp(x.numpy()[0, 0].astype(np.longdouble) * 1.0625)
+    assert np.abs(compiled(x).numpy() - wanted).max() <= 8 * np.spacing(wanted.astype(dtype))
