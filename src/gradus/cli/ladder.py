@@ -22,6 +22,8 @@ from gradus.viz.curves import draw_curves
 
 FOUNDATIONS = '"Building the foundations of Deep Learning from scratch"'
 HUNDRED_LINES = 'J. Eisenschlos, "Neural Networks in 100 lines of pure Python"'
+ACTIVATIONS = {"linear": "none", "relu": "ReLU", "shifted_relu": "ReLU − ½"}
+LOSSES = {"MSE": "squared error (MSE)", "MSES": "squared error behind a softmax (MSES)", "CrossEntropy": "cross-entropy"}
 CHAPTER = 'J. Howard, S. Gugger, "Deep Learning for Coders", chapter 17: "A Neural Net from the Foundations"'
 HEINZER = 'M. Heinzer, "Creating a Neural Network from scratch - Part I"'
 DRAWN = ("plain normal", "narrow uniform", "Xavier normal", "Kaiming normal")  # the uniform twins of two of them lie upon them
@@ -69,21 +71,22 @@ def shape_of(text: str) -> tuple[int, ...]:
 
 
 def initial_weights(seed: int) -> Exhibit:
-    """Mean and spread by depth under each law of the weights."""
-    found = initialisation.profiles(seed=seed)
+    """The spread of activations by depth under each law of the weights."""
+    found = {(law, ACTIVATIONS[name]): profile for (law, name), profile in initialisation.profiles(seed=seed).items()}
     at = (1, 10, 50)
     rows = [(law, activation, *(f"{profile[k].std:.3g}" for k in at)) for (law, activation), profile in found.items()]
     by_activation: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for (law, activation), profile in found.items():
         if law in DRAWN:
-            by_activation.setdefault(activation.replace("_", " "), {})[law] = [(row.layer, row.std) for row in profile]
+            by_activation.setdefault(activation, {})[law] = [(row.layer, row.std) for row in profile]
     return Exhibit(
         "The spread of activations after 1, 10 and 50 layers of width 100",
         f"{FOUNDATIONS}; {CHAPTER}",
         ("law of the weights", "activation", *(f"layer {k}" for k in at)),
         rows,
         (
-            "U[-1/√n, 1/√n], printed as Xavier's law, has variance 1/(3n): the spread shrinks by 0.577 a layer; the bound is √(3/n)",
+            "narrow: U[-1/√n, 1/√n], printed as Xavier's law, has variance 1/(3n): the spread shrinks by 0.577 a layer; right is √(3/n)",
+            "Glorot's law is Xavier's with the mean of inputs and outputs for n: the same between layers of one width",
             "ReLU halves the mean square, not the spread: Kaiming's factor is √2",
         ),
         lambda path: pictures.draw_depths(by_activation, path, "Exploding, vanishing, and just right"),
@@ -95,7 +98,7 @@ def three_losses(seed: int) -> Exhibit:
     data, source = some_images(2000)
     found = layers_at_work.compare_losses(data, seed=seed)
     rows = [(name, f"{e[0].valid_accuracy:.1%}", f"{e[9].valid_accuracy:.1%}", f"{e[-1].valid_accuracy:.1%}") for name, e in found.items()]
-    curves = {name: [epoch.valid_accuracy for epoch in epochs] for name, epochs in found.items()}
+    curves = {LOSSES[name]: [epoch.valid_accuracy for epoch in epochs] for name, epochs in found.items()}
     return Exhibit(
         f"Three losses on {source}: share of right answers on other images after 1, 10 and 50 epochs",
         HEINZER,

@@ -71,7 +71,7 @@ def draw_depths(profiles: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]
         panel.set_yscale("log")
         panel.set_yticks(powers_of_ten(*panel.get_ylim()))
         panel.minorticks_off()
-        tidy(panel, activation, "layer", "standard deviation (logarithmic)" if panel is panels[0] else "")
+        tidy(panel, f"activation: {activation}", "layer", "standard deviation (logarithmic)" if panel is panels[0] else "")
         integer_ticks(panel)
     panels[0].legend(fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none")
     return save_figure(figure, path)
