@@ -76,8 +76,8 @@ def test_the_terms_of_long_sums_are_added_in_pieces() -> None:
     """Equal terms round in one direction: at one go, 4,000 of them come out hundreds of units in the last place wrong."""
     k = 4000
     a, b, c = np.full((64, k), 0.1, np.float32), np.full((k, 70), 0.3, np.float32), np.zeros((64, 70), np.float32)
-    panels = np.zeros((70 + gemm.WIDTH) * k, np.float32)
-    multiply(address(a), address(b), address(c), False, False, 64, 70, k, k, 70, 70, 1.0, False, address(panels), 0)
+    room = np.zeros(gemm.JOB + (70 + gemm.WIDTH) * k, np.float32)
+    multiply(address(a), address(b), address(c), False, False, 64, 70, k, k, 70, 70, 1.0, False, address(room), 0)
     wanted = k * np.longdouble(a[0, 0]) * np.longdouble(b[0, 0])
     assert np.abs(c - wanted).max() <= 40 * np.spacing(np.float32(wanted))
 
