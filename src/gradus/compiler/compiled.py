@@ -133,8 +133,9 @@ class Compiled:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """What a compiled Module has, ``training`` or a layer, is set there: here nobody would read it."""
-        function = self.__dict__.get("function")
-        if function is None or name in self.__dict__ or isinstance(function, types.FunctionType) or not hasattr(function, name):
+        function, plain = self.__dict__.get("function"), (types.FunctionType, types.MethodType, type(None))
+        own = name in self.__dict__ or name.startswith("__") or isinstance(function, plain) or not hasattr(function, name)
+        if own:
             object.__setattr__(self, name, value)
         else:
             setattr(function, name, value)
