@@ -61,10 +61,10 @@ def rates(m: int, n: int, k: int, form: str) -> dict[str, float]:
     ways: dict[str, tuple[Callable[..., None], int]] = {"library": (library, 0), "second": (ours, 0), "first": (ours, across.ctypes.data)}
     shortest = dict.fromkeys(ways, float("inf"))
     for _ in range(TURNS):
-        for name, (way, room) in ways.items():
+        for name, (way, turned) in ways.items():
             flushed += 1
             begin = time.perf_counter()
-            way(*places, *rest, room)
+            way(*places, *rest, turned)
             shortest[name] = min(shortest[name], time.perf_counter() - begin)
             np.testing.assert_allclose(c, (a.T if a_turned else a) @ (b.T if b_turned else b), rtol=1e-4)
     return {name: 2 * m * n * k / seconds / 1e9 for name, seconds in shortest.items()}

@@ -20,7 +20,7 @@ from gradus.compiler.expressions import EXPENSIVE, EXPRESSIONS, REDUCTIONS
 from gradus.compiler.fusion import COLUMN, FULL, ROW, TOTAL, Group
 from gradus.compiler.graph import Call, Number, Value
 from gradus.compiler.layout import is_view
-from gradus.compiler.stages import BLOCK_ROWS, Blocks, Row, Stage, indented
+from gradus.compiler.stages import BLOCK_ROWS, Blocks, Row, Stage, Total, indented
 
 BLOCK = 512  # terms that a sum adds up in its own precision before they go into a float64; fewer would cost time
 SHORT = 512  # elements of a row: longer ones leave little time to wait for
@@ -324,16 +324,16 @@ class _Writer:
             loop.lines += [f"{name} = {step}({name}, {term})", f"{name}_nan |= {term} != {term}"]
             loop.ends.append(f"{name} = choose({name}_nan, {t}(nan), {name})")
             return False
-        part, whole = f"{name}_part", f"{name}_sum"
+        part, total = f"{name}_part", Total(name, t)
         loop.part_starts.append(f"{part} = {t}(0)")
         loop.lines.append(f"{part} = sum_with({part}, {term})")
-        loop.part_ends.append(f"{whole} += float64({part})")
+        loop.part_ends.append(total.add(part))
         if extent == TOTAL:
-            self.before.append(f"{whole} = float64(0)")
-            self.after.append(f"{self._array(v, 0)}[0] = {t}({whole})")
+            self.before.append(total.start)
+            self.after.append(f"{self._array(v, 0)}[0] = {total.value}")
         else:
-            loop.starts.append(f"{whole} = float64(0)")
-            loop.ends.append(f"{name} = {t}({whole})")
+            loop.starts.append(total.start)
+            loop.ends.append(f"{name} = {total.value}")
         return True
 
     def _row_stores(self, row: Row) -> None:
@@ -344,10 +344,10 @@ class _Writer:
                 text = row.names[v]
                 row.lines.append(f"{self._array(v, 0)}[{self._row_index()}] = {f'uint8({text})' if v.dtype.kind == 'b' else text}")
             if extent == TOTAL and not self._full_input(call):
-                name = row.fresh(v)
-                self.before.append(f"{name} = float64(0)")
-                row.lines.append(f"{name} += float64({self._operand(call, 0, Stage(row, BEHIND_ALL))})")
-                self.after.append(f"{self._array(v, 0)}[0] = {v.dtype}({name})")
+                total = Total(row.fresh(v), str(v.dtype))
+                self.before.append(total.start)
+                row.lines.append(total.add(self._operand(call, 0, Stage(row, BEHIND_ALL))))
+                self.after.append(f"{self._array(v, 0)}[0] = {total.value}")
 
 
 def _number_type(call: Call) -> np.dtype[Any]:

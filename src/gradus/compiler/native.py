@@ -36,7 +36,7 @@ RUNTIME = {
     "table": ("array", "call"),
     "products": ("sgemm", "dgemm"),
     "instructions": ("choose",),
-    "choices": ("maximum", "minimum", "sign", "sum_with", "larger", "smaller"),
+    "choices": ("maximum", "minimum", "sign", "sum_with", "gather", "settle", "larger", "smaller"),
     "scalar": ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf"),
 }
 

@@ -88,6 +88,26 @@ class Stage:
         self.lines.append(f"{self.names[key]} = {text}")
 
 
+class Total:
+    """A sum in float64 of parts. Float64 parts would lose a digit at each step, so what is lost is summed up, too.
+
+    Attributes:
+        start: the line in front.
+        value: the sum as the type of the parts.
+    """
+
+    def __init__(self, name: str, dtype: str) -> None:
+        self.sum, self.lost, self.exact = f"{name}_sum", f"{name}_lost", dtype == "float64"
+        self.start = f"{self.sum} = {f'{self.lost} = ' if self.exact else ''}float64(0)"
+        self.value = f"settle({self.sum}, {self.lost})" if self.exact else f"{dtype}({self.sum})"
+
+    def add(self, part: str) -> str:
+        """The line that adds a part."""
+        if self.exact:
+            return f"{self.sum}, {self.lost} = gather({self.sum}, {self.lost}, {part})"
+        return f"{self.sum} += float64({part})"
+
+
 class Blocks:
     """The parts of a row as loops over blocks of rows.
 

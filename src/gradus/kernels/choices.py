@@ -39,6 +39,20 @@ def sum_with(typing_context, total, term):
     return total(total, term), emit
 
 
+@inlined
+def gather(total, lost, term):
+    """``total + term``, and what all additions so far have lost (Knuth's exact sum of two numbers)."""
+    new = total + term
+    back = new - total
+    return new, lost + ((total - (new - back)) + (term - back))
+
+
+@inlined
+def settle(total, lost):
+    """The sum of what :func:`gather` was given; an infinite one has lost NaN, and stays infinite."""
+    return choose(lost == lost, total + lost, total)
+
+
 def _extreme(predicate: str) -> Any:
     """One step of a reduction over numbers of which none is NaN: only under that promise LLVM makes it a vector reduction.
 
