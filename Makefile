@@ -83,6 +83,6 @@ $(BENCH_READY): pyproject.toml | $(CREATED)
 	$(call install,fast$(COMMA)plot,1.7 GB unpacked: PyTorch and JAX are what is compared with,$(PEERS))
 
 $(BOOK_READY): pyproject.toml | $(CREATED)
-	$(call install,book,450 MB unpacked)
+	$(call install,book$(COMMA)fast,700 MB unpacked)
 
 COMMA := ,

@@ -49,5 +49,5 @@ def test_only_the_benchmarks_install_other_libraries(tmp_path: Path) -> None:
 
 def test_the_book_installs_what_builds_it(tmp_path: Path) -> None:
     book = make("--dry-run", "book", "WORKERS=3", f"VENV={tmp_path}/venv").stdout
-    assert "-e '.[book]'" in book
+    assert "-e '.[book,fast]'" in book
     assert book.index("pip install") < book.index("-m sphinx -E -W -n --keep-going -j 3") < book.index("build/book/index.html'")
