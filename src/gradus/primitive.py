@@ -52,6 +52,8 @@ class Handmade(NamedTuple):
         literals: what is compiled in: numbers, such as the size of a window, and names of types as the kernel takes them ("float32").
         scratch: (elements, dtype) of each array it needs while it runs.
         flops: multiplications and additions, for reports.
+        strided: positions of inputs that may lie in memory in any way in which numbers along the last axis lie together; the steps of
+            their other axes, counted in numbers, follow the integers. All other inputs come in C order.
     """
 
     function: str
@@ -61,6 +63,7 @@ class Handmade(NamedTuple):
     flops: int = 0
     numbers: int = 0
     by_table: bool = False
+    strided: tuple[int, ...] = ()
 
 
 class NumberArgument:

@@ -85,7 +85,7 @@ FUSED = (
     "F.max_pool2d(torch.relu(F.conv2d({image}, {kernel}, padding=1)), 2); F.avg_pool2d({image}, 2); "
     "F.max_pool2d(F.conv2d({images}, {kernels}, padding=1), 2); "
     "F.max_pool2d(torch.relu(F.conv2d({images}, {kernels}, {eight}, padding=1)), 2); "
-    "F.unfold({image}, 2, padding=1); F.scaled_dot_product_attention({f3}, {s}, {s}); "
+    "F.unfold({image}, 2, padding=1); F.scaled_dot_product_attention({f3}, {s}, {s}, is_causal={keep}); "
     "F.fold(F.unfold({image}, 2), {same}.shape[2:], 2); F.max_pool2d({image}, 3, stride=1, padding=1)"
 ).split("; ")
 IN_PLACE = ("{copy}.add_({s}); {copy}.mul_({k}); {copy}.clamp_(-1, 1); {copy}[..., 0] = {k}; {copy}[:1] = {same}[-1:] * 2.0").split("; ")

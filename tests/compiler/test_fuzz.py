@@ -14,7 +14,7 @@ import pytest
 from gradus import ops
 from gradus.compiler import compiled, descent, fusion, layout, loops, numpy_program, plan, products, texts
 from gradus.compiler.graph import Graph, Value
-from gradus.compiler.passes import expand, pooled_convolution, pooling, reductions, sharing, simplify
+from gradus.compiler.passes import attention, expand, pooled_convolution, pooling, reductions, sharing, simplify
 from gradus.primitive import REGISTRY
 
 PROGRAMS, MORE = 60, 600  # `make fuzz` runs 2,000
@@ -195,6 +195,22 @@ def pool_in_convolutions_counts_places_from_the_end(patch: Patch) -> None:
         return world.note(call.record, (x, h, 3.0 - place), call.params).node
 
     everywhere(patch, "pool_in_convolutions", lambda graph: reductions.rewrite(pooled_convolution.pool_in_convolutions(graph), step))
+
+
+@plant("graphs", 300)
+def attend_in_blocks_forgets_the_scale(patch: Patch) -> None:
+    real = attention._unscaled
+
+    def unscaled(*args: Any) -> Any:
+        q, _, dq = real(*args)
+        return q, 1.0, dq
+
+    patch.setattr(attention, "_unscaled", unscaled)
+
+
+@plant("graphs", 300)
+def attend_in_blocks_takes_every_mask_for_the_triangle(patch: Patch) -> None:
+    patch.setattr(attention, "_without_triangle", lambda forward, external: (None, True))
 
 
 @plant("graphs", 300)

@@ -184,6 +184,8 @@ NO_TWIN = {
     "conv_max_pool2d": "conv2d and max_pool2d, which have twins",
     "conv_max_pool2d_weight_gradient": "gradients of conv2d and max_pool2d, which have twins",
     "conv_max_pool2d_input_gradient": "gradients of conv2d and max_pool2d, which have twins",
+    "attention": "matmul and softmax, which have twins",
+    "attention_gradient": "gradients of matmul and softmax, which have twins",
 }
 
 

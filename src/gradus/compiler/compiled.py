@@ -20,6 +20,7 @@ from typing import Any
 from gradus.compiler.graph import Graph
 from gradus.compiler.methods import Kept, table_of
 from gradus.compiler.numpy_program import NumpyProgram, prepared
+from gradus.compiler.passes.attention import attend_in_blocks
 from gradus.compiler.passes.expand import expand
 from gradus.compiler.passes.pooled_convolution import pool_in_convolutions
 from gradus.compiler.passes.pooling import pool_first
@@ -75,6 +76,7 @@ def passes_in_order(external: set[int]) -> list[tuple[str, Pass]]:
         ("simplify", lambda graph: simplify(graph, external)),
         ("pool_first", pool_first),
         ("pool_in_convolutions", pool_in_convolutions),
+        ("attend_in_blocks", lambda graph: attend_in_blocks(graph, external)),
         ("expand", lambda graph: expand(graph, lambda call: handmade(call) is not None)),
         ("simplify", lambda graph: simplify(graph, external)),
         ("split_reductions", split_reductions),

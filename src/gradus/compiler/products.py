@@ -166,27 +166,31 @@ def handmade(call: Call) -> Handmade | None:
     return found if found is not None and found.numbers == len(numbers) else None
 
 
+def strided_inputs(call: Call, by_hand: Handmade) -> list[Value]:
+    """The inputs whose steps a kernel made by hand asks for."""
+    return [call.args[position] for position in by_hand.strided]
+
+
 def copy_awkward_operands(graph: Graph) -> Graph:
     """The same graph with a copy in front of every product whose operand does not lie as the library needs it."""
     places = layouts(graph)
 
+    def lies_well(call: Call, x: Value, by_hand: Handmade | None) -> bool:
+        strides = places[x].strides
+        if by_hand is None:
+            return arrangement(x.shape, strides) is not None and x.ndim == 2
+        any_rows = all(position in by_hand.strided for position, arg in enumerate(call.args) if arg is x)
+        return strides == contiguous_strides(x.shape) or (any_rows and (strides[-1] == 1 or x.shape[-1] == 1))
+
     def step(world: Rewriting, call: Call) -> Value:
-        by_hand = handmade(call) is not None
-        if not by_hand and (not is_product(call) or product(call, places) is not None):
+        by_hand = handmade(call)
+        if by_hand is None and (not is_product(call) or product(call, places) is not None):
             return world.keep(call)
-        args: list[Any] = []
-        for x in call.args:
-            if not isinstance(x, Value):
-                args.append(world.stand_in(x))
-                continue
-            lies_well = (
-                places[x].strides == contiguous_strides(x.shape)
-                if by_hand
-                else arrangement(x.shape, places[x].strides) is not None and x.ndim == 2
-            )
-            args.append(world.stand_in(x) if lies_well else world.note(REGISTRY["stop_gradient"], (world.stand_in(x),), {}))
-        if by_hand and all(places[x].strides == contiguous_strides(x.shape) for x in call.inputs):
+        well = [not isinstance(x, Value) or lies_well(call, x, by_hand) for x in call.args]
+        if by_hand is not None and all(well):
             return world.keep(call)
+        args = [world.stand_in(x) for x in call.args]
+        args = [x if fits else world.note(REGISTRY["stop_gradient"], (x,), {}) for x, fits in zip(args, well, strict=True)]
         return world.note(call.record, tuple(args), call.params).node
 
     return rewrite(graph, step)

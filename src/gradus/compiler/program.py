@@ -17,7 +17,7 @@ from gradus.compiler.graph import CONSTANT, STATE, Call, Graph, Number, Value
 from gradus.compiler.layout import Layout
 from gradus.compiler.native import LIBRARY, caller, data_field
 from gradus.compiler.plan import ALIGNMENT, Plan, Step, scratch_sizes
-from gradus.compiler.products import number_arguments, number_kind
+from gradus.compiler.products import number_arguments, number_kind, strided_inputs
 from gradus.compiler.texts import HANDMADE, RUN, product_text
 from gradus.compiler.workers import TEAM
 from gradus.tape import evaluate
@@ -147,7 +147,8 @@ class Program:
         if step.kernel is not None:
             return len(step.kernel.arrays) + len(step.kernel.scratch) + 1 + len(step.kernel.numbers)
         if step.handmade is not None:
-            return len(step.reads) + 1 + len(step.handmade.scratch) + len(step.handmade.integers) + step.handmade.numbers
+            steps = sum(v.ndim - 1 for v in strided_inputs(step.calls[0], step.handmade))
+            return len(step.reads) + 1 + len(step.handmade.scratch) + len(step.handmade.integers) + steps + step.handmade.numbers
         return 24 if step.product is not None else 0
 
     def _fill_scratch(self, step: Step, slot: int) -> int:
@@ -168,6 +169,10 @@ class Program:
         slot = self._fill_scratch(step, slot)
         self.table[slot : slot + len(step.handmade.integers)] = step.handmade.integers
         slot += len(step.handmade.integers)
+        for v in strided_inputs(call, step.handmade):
+            steps = self.plan.places[v].strides[:-1]
+            self.table[slot : slot + len(steps)] = steps
+            slot += len(steps)
         for number in number_arguments(call):
             self._fill_number(slot, number)
             slot += 1

@@ -53,7 +53,7 @@ def scaled_dot_product_attention(
         key, value = _shared(query, key), _shared(query, value)
     _check_shapes(query, key, value)
     if is_causal:
-        causal = _triangle(query.shape[-2], key.shape[-2], np.dtype(query.dtype))
+        causal = triangle(query.shape[-2], key.shape[-2], np.dtype(query.dtype))
         attn_mask = causal if attn_mask is None else additive(attn_mask, query.dtype) + causal
     weights = attention_weights(query, key, attn_mask, scale)
     return ops.matmul(dropout(weights, dropout_p) if dropout_p else weights, value)
@@ -94,7 +94,7 @@ def additive(mask: Any, dtype: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def _triangle(rows: int, columns: int, dtype: Any) -> np.ndarray:
+def triangle(rows: int, columns: int, dtype: Any) -> np.ndarray:
     """0 on and below the diagonal, minus infinity above: the causal mask, made once for each size."""
     mask = np.where(np.arange(columns)[None, :] > np.arange(rows)[:, None], -math.inf, 0.0).astype(dtype)
     mask.flags.writeable = False

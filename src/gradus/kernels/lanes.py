@@ -248,21 +248,29 @@ def pick(typing_context, mask, a, b):
     return a(mask, a, b), lambda context, builder, signature, values: builder.select(*values)
 
 
-@intrinsic
-def lane_sum(typing_context, v):
-    """The sum of all lanes, in pairs."""
+def _in_pairs(combine: Any) -> Any:
+    """A function of a vector: halves are combined lane by lane until one number is left."""
 
-    def emit(context, builder, signature, values):
-        (v,) = values
-        count = v.type.count
-        while count > 1:
-            count //= 2
-            undefined = ir.Constant(v.type, ir.Undefined)
-            low, high = [builder.shuffle_vector(v, undefined, _places(range(k * count, (k + 1) * count))) for k in range(2)]
-            v = builder.fadd(low, high)
-        return builder.extract_element(v, ir.Constant(WORD, 0))
+    def typed(typing_context, v):
+        def emit(context, builder, signature, values):
+            (v,) = values
+            count = v.type.count
+            while count > 1:
+                count //= 2
+                undefined = ir.Constant(v.type, ir.Undefined)
+                low, high = [builder.shuffle_vector(v, undefined, _places(range(k * count, (k + 1) * count))) for k in range(2)]
+                v = combine(builder, low, high)
+            return builder.extract_element(v, ir.Constant(WORD, 0))
 
-    return v.of(v), emit
+        return v.of(v), emit
+
+    return typed
+
+
+#: the sum of all lanes, in pairs
+lane_sum = intrinsic(_in_pairs(lambda builder, a, b: builder.fadd(a, b)))
+#: the largest of all lanes; any number if one is NaN
+lane_largest = intrinsic(_in_pairs(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b)))
 
 
 def _operator(symbol: Any, instruction: str) -> None:

@@ -27,6 +27,8 @@ NO_DERIVATIVE = {
     "conv_max_pool2d": "a compiler puts it in after it has differentiated",
     "conv_max_pool2d_weight_gradient": "a compiler puts it in after it has differentiated",
     "conv_max_pool2d_input_gradient": "a compiler puts it in after it has differentiated",
+    "attention": "a compiler puts it in after it has differentiated",
+    "attention_gradient": "a compiler puts it in after it has differentiated",
 }
 
 
