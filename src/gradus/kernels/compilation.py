@@ -84,7 +84,7 @@ def _parts() -> _Parts:
 
 #: Whether this Numba has the inner parts that are used here. Another one compiles as it does for everybody, in two to three times the time.
 PARTS = ("_optimize_functions", "_optimize_final_module", "_finalize_specific", "_ensure_finalized")
-JOINS = hasattr(cpu_target.target_context, "_internal_codegen") and all(hasattr(codegen.CPUCodeLibrary, name) for name in PARTS)
+JOINS = hasattr(cpu_target.target_context, "_internal_codegen") and all(hasattr(codegen.JITCodeLibrary, name) for name in PARTS)
 
 
 def module_of(function: Callable[[int], int]) -> tuple[str, Any]:
