@@ -117,6 +117,21 @@ def test_what_is_not_finite_spreads_as_in_the_definition(where, number) -> None:
             np.testing.assert_allclose(got[kept], wanted[kept], rtol=1e-4, atol=1e-5)
 
 
+def test_products_overflow_where_they_do_in_the_definition() -> None:
+    """The scale comes before the product: half of 1.75 times 3e38 is finite, half of their product is not."""
+    array = normal(1, 1, 8, 4)
+    array[0, 0, 5, 1], array[0, 0, 3, 1] = 3e38, 1.75
+    array[0, 0, :6, 0], array[0, 0, 6, 0] = -1, np.inf  # with an infinity among them, keys are hidden by adding minus infinity
+    x = gradus.tensor(array)
+    attend = gradus.compile(lambda x: nn.functional.scaled_dot_product_attention(x, x, x, is_causal=True))
+    with np.errstate(all="ignore"):
+        wanted = attend(x).numpy()[0, 0, :5, 1:]
+        got = attend(x).numpy()[0, 0, :5, 1:]
+    assert [call.record.name for call in attend.graph.calls] == ["attention"]
+    assert np.isfinite(wanted).all()
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_a_query_that_may_see_nothing_gives_zeros() -> None:
     q, k, v, g = (normal(1, 1, 10, 4, seed=seed) for seed in range(4))
     mask = np.zeros((1, 1, 10, 10), np.float32)

@@ -90,6 +90,14 @@ def turn_into_panels(x, step, rows, length, panels, dtype, size):
 
 
 @inlined
+def times_scale(queries, count, scale, dtype):
+    """Queries times ``scale``, in place, before the products, as in eager mode: so the same ones overflow."""
+    x = array(queries, dtype)
+    for j in range(count):
+        x[j] = x[j] * scale
+
+
+@inlined
 def largest_masked(row, mask, mask_step, seen, count, dtype):
     """Add a row of a mask, or one number if ``mask_step`` is 0, to scores, minus infinity behind the first ``seen``; gives the largest."""
     lanes, size = lane_count(dtype), VECTOR // lane_count(dtype)
@@ -225,9 +233,9 @@ def _weights(dtype: Any, size: int, height: int, rows_with_rows: Any) -> Any:
     across = 2 * VECTOR // size
 
     @compiled
-    def weights_of(queries, query_step, panels, weights, leading, depth, rows, columns, first, causal, triangle, mask, m2, m3, scale):
-        """P of one block."""
-        rows_with_rows(queries, query_step, panels, weights, leading, depth, rows, columns, first, triangle, scale)
+    def weights_of(queries, query_step, panels, weights, leading, depth, rows, columns, first, causal, triangle, mask, m2, m3):
+        """P of one block, from queries times the scale."""
+        rows_with_rows(queries, query_step, panels, weights, leading, depth, rows, columns, first, triangle, dtype(1))
         slot = leading - 1  # behind the numbers of a row
         for i in range(rows):  # one thing at a time, so that rows do not wait for one another
             row = weights + i * leading * size
@@ -274,11 +282,9 @@ def _forward(dtype: Any, size: int, height: int, weights_of: Any, weighted: Any)
                 rows = min(block, long - first)
                 columns = min(short, first + (rows + height - 1) // height * height) if triangle else short
                 copy_rows(qh + first * q2 * size, q2, queries, width, rows, width, dtype, size)
+                times_scale(queries, rows * width, dtype(scale), dtype)
                 place = mask + (b * m0 + h * m1 + first * m2) * size
-                weights_of(
-                    queries, width * size, panels, weights, leading, width, rows, columns, first, causal, triangle, place, m2, m3,
-                    dtype(scale),
-                )  # fmt: skip
+                weights_of(queries, width * size, panels, weights, leading, width, rows, columns, first, causal, triangle, place, m2, m3)
                 weighted(weights, leading, values, vectors, result, rows, columns, first, triangle, dtype(1))
                 copy_rows(result, vectors * lanes, y + (b * y0 + h * y1 + first * y2) * size, y2, rows, wide, dtype, size)
         return 0
@@ -325,18 +331,17 @@ def _backward(dtype: Any, size: int, height: int, weights_of: Any, products: Any
                 rows = min(block, long - first)
                 columns = min(short, first + (rows + height - 1) // height * height) if triangle else short
                 copy_rows(qh + first * q2 * size, q2, queries, thin * lanes, rows, width, dtype, size)
+                times_scale(queries, rows * thin * lanes, alpha, dtype)
                 copy_rows(gh + first * g2 * size, g2, cotangents, thick * lanes, rows, wide, dtype, size)
                 place = mask + (b * m0 + h * m1 + first * m2) * size
-                weights_of(
-                    queries, thin * VECTOR, panels, weights, leading, width, rows, columns, first, causal, triangle, place, m2, m3, alpha
-                )
+                weights_of(queries, thin * VECTOR, panels, weights, leading, width, rows, columns, first, causal, triangle, place, m2, m3)
                 rows_with_rows(cotangents, thick * VECTOR, more_panels, more_weights, leading, wide, rows, columns, first, triangle, one)
                 for i in range(rows):
                     seen = seen_by(first + i, columns, triangle)
                     softmax_gradient(weights + i * leading * size, more_weights + i * leading * size, seen, across, dtype)
                 weighted(more_weights, leading, keys, thin, result, rows, columns, first, triangle, alpha)
                 copy_rows(result, thin * lanes, y + (b * x0 + h * x1 + first * x2) * size, x2, rows, width, dtype, size)
-                add_weighted(more_weights, leading, queries, thin, for_keys, rows, columns, first, triangle, alpha)
+                add_weighted(more_weights, leading, queries, thin, for_keys, rows, columns, first, triangle, one)
                 add_weighted(weights, leading, cotangents, thick, for_values, rows, columns, first, triangle, one)
             copy_rows(for_keys, thin * lanes, dk + (b * z0 + h * z1) * size, z2, short, width, dtype, size)
             copy_rows(for_values, thick * lanes, dv + (b * y0 + h * y1) * size, y2, short, wide, dtype, size)
