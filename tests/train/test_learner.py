@@ -550,3 +550,13 @@ def test_lr_find_leaves_the_statistics_to_fit(images) -> None:
 def test_lr_find_needs_a_sensible_range(images) -> None:
     with pytest.raises(UsageError, match="low < high"):
         quiet().lr_find(images[0], images[1], low=1.0, high=0.1)
+
+
+def test_callbacks_are_named_after_their_class() -> None:
+    class LRFinderOfMine(Callback):
+        pass
+
+    class Other(Callback):
+        name = "mine"
+
+    assert [kind().name for kind in (LRFinderOfMine, Other)] == ["lr_finder_of_mine", "mine"]

@@ -33,6 +33,7 @@ listens to ``after_predict``, ``after_loss`` or ``after_backward`` says in ``wit
 from __future__ import annotations
 
 import math
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -71,25 +72,34 @@ class CancelFit(Exception):
     """Raised in a callback: end the run and keep the model as it is."""
 
 
+WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # where a word begins in CamelCase
+
+
 class Callback:
     """Base of callbacks: define any of the events as a method that takes the learner.
 
     Attributes:
         order: callbacks with a small order are told first.
         with_compile: "eager", "late" or "inside": what becomes of its events between the lines of a compiled batch.
+        name: the class in snake case, unless it states another.
 
     Example:
         >>> class CountSteps(Callback):
         ...     steps = 0
         ...     def after_step(self, learner):
         ...         self.steps += 1
+        >>> CountSteps().name
+        'count_steps'
     """
 
+    name: str = "callback"
     order: int = 70
     with_compile: str = "eager"
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
+        if "name" not in vars(cls):
+            cls.name = WORD.sub("_", cls.__name__).lower()
         for name in vars(cls):
             if name.startswith(("before_", "after_", "cleanup_")) and name not in (*EVENTS, "after_inside"):
                 raise UsageError(f"{cls.__name__}.{name} would never be called", wanted="one of " + ", ".join(EVENTS))
