@@ -90,9 +90,9 @@ def turn_into_panels(x, step, rows, length, panels, dtype, size):
 
 
 @inlined
-def times_scale(queries, count, scale, dtype):
-    """Queries times ``scale``, in place, before the products, as in eager mode: so the same ones overflow."""
-    x = array(queries, dtype)
+def times_scale(rows, count, scale, dtype):
+    """Rows times ``scale``: queries before the products, their gradient after them, so that the same ones overflow as in eager mode."""
+    x = array(rows, dtype)
     for j in range(count):
         x[j] = x[j] * scale
 
@@ -184,29 +184,29 @@ def _products(dtype: Any, size: int, height: int) -> tuple[Any, Any, Any]:
     across, count, half = 2 * lanes, 2 * height, height
 
     @compiled
-    def tiles(a, row_step, k_step, b, b_step, c, c_step, vectors, k, alpha, add):
-        """C = alpha · A B (+ C) for ``height`` rows and some vectors; all steps in bytes."""
-        zero, everything = zeros(dtype), span(0, lanes, dtype)
+    def tiles(a, row_step, k_step, b, b_step, c, c_step, vectors, k, add):
+        """C = A B (+ C) for ``height`` rows and some vectors; all steps in bytes."""
+        zero, one, everything = zeros(dtype), dtype(1), span(0, lanes, dtype)
         for v in range(0, vectors - 1, 2):
             sums = tile(a, row_step, k_step, b + v * VECTOR, b_step, k, zeros_each(dtype, count), (zero, zero))
-            store_matrix(c + v * VECTOR, c_step, 0, everything, alpha, add, sums, (zero, zero))
+            store_matrix(c + v * VECTOR, c_step, 0, everything, one, add, sums, (zero, zero))
         if vectors % 2:
             v = vectors - 1
             thin = tile(a, row_step, k_step, b + v * VECTOR, b_step, k, zeros_each(dtype, half), (zero,))
-            store_matrix(c + v * VECTOR, c_step, 0, everything, alpha, add, thin, (zero,))
+            store_matrix(c + v * VECTOR, c_step, 0, everything, one, add, thin, (zero,))
 
     @compiled
-    def rows_with_rows(a, a_step, panels, c, leading, depth, rows, columns, first, triangle, alpha):
-        """C = alpha · A Bᵀ for the panels of Bᵀ."""
+    def rows_with_rows(a, a_step, panels, c, leading, depth, rows, columns, first, triangle):
+        """C = A Bᵀ for the panels of Bᵀ."""
         for j in range(0, columns, across):
             start = (j - first) // height * height if triangle and j > first else 0
             for i in range(start, rows, height):
                 place = c + (i * leading + j) * size
-                tiles(a + i * a_step, a_step, size, panels + j * depth * size, 2 * VECTOR, place, leading * size, 2, depth, alpha, False)
+                tiles(a + i * a_step, a_step, size, panels + j * depth * size, 2 * VECTOR, place, leading * size, 2, depth, False)
 
     @compiled
-    def weighted(p, leading, b, vectors, c, rows, columns, first, triangle, alpha):
-        """C = alpha · P B, for B and C of rows of ``vectors``."""
+    def weighted(p, leading, b, vectors, c, rows, columns, first, triangle):
+        """C = P B, for B and C of rows of ``vectors``."""
         step = vectors * VECTOR
         for start in range(0, columns, DEPTH):
             for i in range(0, rows, height):
@@ -214,16 +214,16 @@ def _products(dtype: Any, size: int, height: int) -> tuple[Any, Any, Any]:
                 k = min(last - start, DEPTH)
                 if k > 0:
                     place = p + (i * leading + start) * size
-                    tiles(place, leading * size, size, b + start * step, step, c + i * step, step, vectors, k, alpha, start > 0)
+                    tiles(place, leading * size, size, b + start * step, step, c + i * step, step, vectors, k, start > 0)
 
     @compiled
-    def add_weighted(p, leading, b, vectors, c, rows, columns, first, triangle, alpha):
-        """C += alpha · Pᵀ B, for B and C of rows of ``vectors``."""
+    def add_weighted(p, leading, b, vectors, c, rows, columns, first, triangle):
+        """C += Pᵀ B, for B and C of rows of ``vectors``."""
         step = vectors * VECTOR
         for j in range(0, columns, height):
             start = j - first if triangle and j > first else 0
             place = p + (start * leading + j) * size
-            tiles(place, size, leading * size, b + start * step, step, c + j * step, step, vectors, rows - start, alpha, True)
+            tiles(place, size, leading * size, b + start * step, step, c + j * step, step, vectors, rows - start, True)
 
     return rows_with_rows, weighted, add_weighted
 
@@ -235,7 +235,7 @@ def _weights(dtype: Any, size: int, height: int, rows_with_rows: Any) -> Any:
     @compiled
     def weights_of(queries, query_step, panels, weights, leading, depth, rows, columns, first, causal, triangle, mask, m2, m3):
         """P of one block, from queries times the scale."""
-        rows_with_rows(queries, query_step, panels, weights, leading, depth, rows, columns, first, triangle, dtype(1))
+        rows_with_rows(queries, query_step, panels, weights, leading, depth, rows, columns, first, triangle)
         slot = leading - 1  # behind the numbers of a row
         for i in range(rows):  # one thing at a time, so that rows do not wait for one another
             row = weights + i * leading * size
@@ -285,7 +285,7 @@ def _forward(dtype: Any, size: int, height: int, weights_of: Any, weighted: Any)
                 times_scale(queries, rows * width, dtype(scale), dtype)
                 place = mask + (b * m0 + h * m1 + first * m2) * size
                 weights_of(queries, width * size, panels, weights, leading, width, rows, columns, first, causal, triangle, place, m2, m3)
-                weighted(weights, leading, values, vectors, result, rows, columns, first, triangle, dtype(1))
+                weighted(weights, leading, values, vectors, result, rows, columns, first, triangle)
                 copy_rows(result, vectors * lanes, y + (b * y0 + h * y1 + first * y2) * size, y2, rows, wide, dtype, size)
         return 0
 
@@ -307,7 +307,6 @@ def _backward(dtype: Any, size: int, height: int, weights_of: Any, products: Any
         leading = (short + across - 1) // across * across + lanes
         thin, thick = (width + lanes - 1) // lanes, (wide + lanes - 1) // lanes
         padded = (short + height - 1) // height * height
-        alpha, one = dtype(scale), dtype(1)
         dk = y + batch * heads * long * width * size
         dv = dk + batch * heads * short * width * size
         for n in range(batch * heads):
@@ -331,18 +330,19 @@ def _backward(dtype: Any, size: int, height: int, weights_of: Any, products: Any
                 rows = min(block, long - first)
                 columns = min(short, first + (rows + height - 1) // height * height) if triangle else short
                 copy_rows(qh + first * q2 * size, q2, queries, thin * lanes, rows, width, dtype, size)
-                times_scale(queries, rows * thin * lanes, alpha, dtype)
+                times_scale(queries, rows * thin * lanes, dtype(scale), dtype)
                 copy_rows(gh + first * g2 * size, g2, cotangents, thick * lanes, rows, wide, dtype, size)
                 place = mask + (b * m0 + h * m1 + first * m2) * size
                 weights_of(queries, thin * VECTOR, panels, weights, leading, width, rows, columns, first, causal, triangle, place, m2, m3)
-                rows_with_rows(cotangents, thick * VECTOR, more_panels, more_weights, leading, wide, rows, columns, first, triangle, one)
+                rows_with_rows(cotangents, thick * VECTOR, more_panels, more_weights, leading, wide, rows, columns, first, triangle)
                 for i in range(rows):
                     seen = seen_by(first + i, columns, triangle)
                     softmax_gradient(weights + i * leading * size, more_weights + i * leading * size, seen, across, dtype)
-                weighted(more_weights, leading, keys, thin, result, rows, columns, first, triangle, alpha)
+                weighted(more_weights, leading, keys, thin, result, rows, columns, first, triangle)
+                times_scale(result, rows * thin * lanes, dtype(scale), dtype)
                 copy_rows(result, thin * lanes, y + (b * x0 + h * x1 + first * x2) * size, x2, rows, width, dtype, size)
-                add_weighted(more_weights, leading, queries, thin, for_keys, rows, columns, first, triangle, one)
-                add_weighted(weights, leading, cotangents, thick, for_values, rows, columns, first, triangle, one)
+                add_weighted(more_weights, leading, queries, thin, for_keys, rows, columns, first, triangle)
+                add_weighted(weights, leading, cotangents, thick, for_values, rows, columns, first, triangle)
             copy_rows(for_keys, thin * lanes, dk + (b * z0 + h * z1) * size, z2, short, width, dtype, size)
             copy_rows(for_values, thick * lanes, dv + (b * y0 + h * y1) * size, y2, short, wide, dtype, size)
         return 0
