@@ -484,7 +484,7 @@ for _name, _op in {"__iadd__": "add", "__isub__": "sub", "__imul__": "mul", "__i
 
 
 def _fresh(self: Tensor, array: Any, name: str) -> Tensor:
-    return inplace.write(self, wrap(np.asarray(array, self.value.dtype)), name)
+    return inplace.write(self, wrap(ops.astype(array, self.value.dtype)), name)
 
 
 METHODS["fill_"] = lambda self, value: (
@@ -499,32 +499,58 @@ METHODS["normal_"] = lambda self, mean=0.0, std=1.0, generator=None: _fresh(
 )
 
 
-@method
-def random_(self: Tensor, start: int | None = None, to: int | None = None, *, generator: Any = None) -> Tensor:
-    """Whole numbers in [start, to), or in [0, start) when called as ``random_(start)``; without bounds all that the dtype holds exactly.
+def _whole_bounds(bounds: tuple[Any, ...], named: dict[str, Any], dtype: Any) -> tuple[int, int]:
+    """The half-open range that the arguments of ``random_`` name. Python has taken the word ``from`` for itself."""
+    names = ("to",) if len(bounds) == 1 and "to" not in named else ("from", "to")
+    given = dict(zip(names, bounds, strict=False)) | named
+    bad = len(bounds) > 2 or len(given) != len(bounds) + len(named) or set(given) not in (set(), {"to"}, {"from", "to"})
+    low, high = given.get("from", 0), given.get("to")
+    unbounded = high is None and (not given or "from" in given)
+    if bad or any([isinstance(n, bool) or not hasattr(n, "__index__") for n in ([low] if unbounded else [low, high])]):
+        written = ", ".join([repr(n) for n in bounds] + [f"{name}={n!r}" for name, n in named.items()])
+        wanted = "random_(), random_(to), random_(from, to) or random_(from, None), with whole numbers"
+        raise UsageError(
+            "random_ draws whole numbers from a range", got=f"random_({written})", wanted=wanted, fix="x.random_(0, 10)", code="E29"
+        )
+    if unbounded:
+        largest = 2 ** (np.finfo(dtype).nmant + 1) if dtype.kind == "f" else 1 if dtype.kind == "b" else int(np.iinfo(dtype).max)
+        # PyTorch's word for all 64-bit numbers is the least of them.
+        high = 2**63 if low == -(2**63) else largest + 1
+    low, high = operator.index(low), operator.index(high)  # type: ignore[arg-type]
+    if low >= high - (unbounded and dtype.kind == "f"):
+        raise UsageError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}",
+            got=f"from {low} to {high}",
+            wanted="at least one number from 'from' up to, but not with, 'to'",
+            fix="x.random_(0, 10)",
+            code="E29",
+        )
+    return low, high
 
-    Of int64 these are the numbers below 2⁵³.
+
+@method
+def random_(self: Tensor, *bounds: int | None, generator: Any = None, **named: int | None) -> Tensor:
+    """Whole numbers in [from, to), called as ``random_(from, to)``; ``random_(to)`` starts at 0.
+
+    ``random_(from, None)`` goes up to the largest number of an integer dtype, or to 2²⁴ for float32, 2⁵³ for float64, 2¹¹ for float16, below
+    which every whole number is held; ``random_()`` does so from 0.
 
     Raises:
-        UsageError: bounds that are no whole numbers, or in the wrong order, or beyond what the dtype holds (a float: beyond int64).
+        UsageError: bounds that are no whole numbers, in the wrong order, or beyond what the dtype holds (a float: beyond int64) (E29).
     """
     dtype = self.value.dtype
     limits = np.iinfo(dtype if dtype.kind in "iu" else np.int64)
     least, most = (0, 1) if dtype.kind == "b" else (int(limits.min), int(limits.max))
-    low, high = (0, start) if to is None else (start or 0, to)
-    if high is None:
-        exact = 2 ** (np.finfo(dtype).nmant + 1) if dtype.kind == "f" else most
-        high = exact + 1 if exact < 2**53 else 2**53
-    try:
-        low, high = operator.index(low), operator.index(high)
-    except TypeError:
-        raise UsageError("random_ draws whole numbers", got=f"from {low} to {high}", wanted="integers", fix="x.random_(0, 10)") from None
-    if high <= low:
-        raise UsageError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}", fix="x.random_(0, 10)")
+    if dtype == np.float16:
+        least, most = -65504, 65504
+    low, high = _whole_bounds(bounds, named, dtype)
     if low < least or high - 1 > most:
-        wanted = f"numbers from {least} to {most}"
         raise UsageError(
-            f"random_ would draw numbers that {dtype} does not hold", got=f"from {low} to {high}", wanted=wanted, fix="x.random_()"
+            f"random_ would draw numbers that {dtype} does not hold",
+            got=f"from {low} to {high}",
+            wanted=f"numbers from {least} to {most}",
+            fix="x.random_()",
+            code="E29",
         )
     return _fresh(self, random.integers(low, high, self.value.shape, generator), "random_")
 

@@ -337,7 +337,7 @@ def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None, 
     """Integers in [low, high), or in [0, low) when called as ``randint(high, size)``."""
     if size is None:
         low, high, size = 0, low, high
-    return wrap(random.integers(low, high, sizes_of((size,)), generator).astype(dtype or dtypes.int64, copy=False))
+    return wrap(ops.astype(random.integers(low, high, sizes_of((size,)), generator), np.dtype(dtype or dtypes.int64)))
 
 
 @function

@@ -189,6 +189,14 @@ def test_random_whole_numbers_need_a_range() -> None:
         ("float32", (2.5,)),
         ("int64", (float("nan"),)),
         ("float32", (0, 2**70)),
+        ("float16", (0, 2**20)),
+        ("float32", (None,)),
+        ("float32", (None, 5)),
+        ("float32", (2, 3.5)),
+        ("float32", (True,)),
+        ("uint8", (300, None)),
+        ("uint8", (-5, None)),
+        ("float32", (2**24, None)),
     ],
 )
 def test_random_whole_numbers_never_wrap(dtype: str, bounds: tuple[Any, ...]) -> None:
@@ -198,8 +206,65 @@ def test_random_whole_numbers_never_wrap(dtype: str, bounds: tuple[Any, ...]) ->
         gradus.zeros(3, dtype=getattr(gradus, dtype)).random_(*bounds)
 
 
+FORMS = [
+    ((), {}),
+    ((9,), {}),
+    ((3, 9), {}),
+    ((3, None), {}),
+    ((), {"to": 9}),
+    ((), {"from": 3, "to": 9}),
+    ((3,), {"to": 9}),
+    ((3,), {"to": None}),
+]
+
+
+@pytest.mark.parametrize("dtype", "float16 float32 float64 uint8 int8 int16 int32 int64".split())
+@pytest.mark.filterwarnings("ignore:.*out of bounds.*precision:UserWarning")
+@pytest.mark.parametrize("bounds, named", [*FORMS, ((-(2**63), None), {}), ((-(2**63), 2**63 - 1), {}), ((-5, None), {})])
+def test_random_whole_numbers_take_pytorchs_forms(dtype: str, bounds: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def quarters(library: Any) -> Any:
+        try:
+            drawn = library.zeros(4000, dtype=getattr(library, dtype)).random_(*bounds, **named).numpy()
+        except (RuntimeError, UsageError) as error:
+            return type(error)
+        return np.quantile(drawn.astype("float64"), [0, 0.25, 0.5, 0.75, 1])
+
+    gradus.manual_seed(4)
+    mine, theirs = quarters(gradus), quarters(torch)
+    if isinstance(theirs, type):
+        assert isinstance(mine, type), "PyTorch raises"
+    else:
+        assert not isinstance(mine, type)
+        np.testing.assert_allclose(mine, theirs, atol=0.05 * np.abs(theirs).max() + (max(theirs) < 10))
+
+
+def test_random_whole_numbers_of_a_wide_range_use_all_bits() -> None:
+    gradus.manual_seed(4)
+    drawn = gradus.zeros(4000, dtype=gradus.long).random_().numpy()
+    for bit in range(63):
+        assert 0.45 < (drawn >> bit & 1).mean() < 0.55, bit
+    assert drawn.min() >= 0
+
+
+def test_random_whole_numbers_of_a_compiled_step() -> None:
+    def step(x: gradus.Tensor) -> gradus.Tensor:
+        return x + gradus.zeros(4).random_(9) + gradus.randint(3, (4,))
+
+    gradus.manual_seed(4)
+    wanted = [step(gradus.zeros(4)).tolist() for _ in range(3)]
+    gradus.manual_seed(4)
+    compiled = gradus.compile(step)
+    assert [compiled(gradus.zeros(4)).tolist() for _ in range(3)] == wanted
+
+
 def test_random_whole_numbers_reach_both_ends() -> None:
-    for dtype, bounds, ends in (("uint8", (256,), (0, 255)), ("int8", (-128, 128), (-128, 127)), ("bool", (2,), (0, 1))):
+    for dtype, bounds, ends in (
+        ("uint8", (256,), (0, 255)),
+        ("uint8", (3, None), (3, 255)),
+        ("uint8", (255, None), (255, 255)),
+        ("int8", (-128, 128), (-128, 127)),
+        ("bool", (2,), (0, 1)),
+    ):
         drawn = gradus.zeros(20_000, dtype=getattr(gradus, dtype)).random_(*bounds).numpy()
         assert (drawn.min(), drawn.max()) == ends
 

@@ -15,7 +15,7 @@ import numpy as np
 from gradus.dtypes import get_default_dtype
 from gradus.mode import read_number, write_number
 from gradus.ops import claims
-from gradus.ops.elementwise import cos, log, sin, sqrt
+from gradus.ops.elementwise import astype, cos, floor, log, sin, sqrt
 from gradus.ops.indexing import getitem
 from gradus.ops.movement import concat, reshape
 from gradus.primitive import bind, primitive
@@ -127,13 +127,19 @@ class Generator:
         """Raw random bits: ``count`` uint32 words."""
         return philox_words(self.seed, self.stream, self._advance(count), count)
 
-    def integers(self, low: int, high: int, shape: Any) -> np.ndarray:
-        """int64 numbers in [low, high)."""
+    def integers(self, low: int, high: int, shape: Any) -> Any:
+        """int64 numbers in [low, high); a range above 2⁵³, which no float64 divides, takes whole words and their remainder."""
         if high <= low:
             raise ValueError(f"integers needs low < high, got low={low}, high={high}")
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        u = random_uniform(self._advance(2 * math.prod(shape)), seed=self.seed, stream=self.stream, shape=shape, dtype="float64")
-        return low + np.floor(u * (high - low)).astype(np.int64)
+        count = math.prod(shape)
+        if high - low > 1 << 53:
+            words = self.words(2 * count).view("<u8")
+            words = words if high - low > MASK else words % np.uint64(high - low)
+            return (words + np.uint64(low & MASK)).view("<i8").reshape(shape)
+        seed, stream = read_number(vars(self), "seed"), read_number(vars(self), "stream")
+        u = random_uniform(self._advance(2 * count), seed=seed, stream=stream, shape=shape, dtype="float64")
+        return astype(floor(u * (high - low)), np.dtype(np.int64)) + low
 
     def permutation(self, n: int) -> np.ndarray:
         """The integers 0 … n - 1 in random order: the order of n random 64-bit keys."""
