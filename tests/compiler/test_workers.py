@@ -75,6 +75,33 @@ def test_many_runs_with_a_worker_that_comes_and_goes(with_threads: Callable[[int
     assert not TEAM.lines[:, 0].any()  # no job is left on a line
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are counted as Linux shows them")
+def test_where_no_thread_begins_runs_work_alone(with_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit on threads, or on files, or Python shutting down: no reason to stop a training."""
+    a = gradus.tensor(np.random.default_rng(2).standard_normal((300, 300)).astype(np.float32))
+    compiled = gradus.compile(lambda a: a @ a)
+    with_threads(1)
+    wanted = [compiled(a), compiled(a)][1].numpy()
+    there = len(TEAM.workers)
+    with_threads(there + 3)
+
+    def refuse(*args: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    files = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.warns(gradus.errors.UsageWarning, match=f"{there + 3} threads asked for, {there + 1} found: can't"):
+            got = compiled(a)
+    np.testing.assert_array_equal(got.numpy(), wanted)
+    for _ in range(3):  # not tried again, nor said again
+        np.testing.assert_array_equal(compiled(a).numpy(), wanted)
+    assert len(TEAM.workers) == there and len(os.listdir("/proc/self/fd")) == files
+    with_threads(there + 2)
+    np.testing.assert_array_equal(compiled(a).numpy(), wanted)
+    assert len(TEAM.workers) == there + 1
+
+
 PROGRAM = """
 import os, sys
 import numpy as np
@@ -86,9 +113,11 @@ values = [f(a).item() for _ in range(4)]
 from gradus.compiler.workers import TEAM
 assert len(TEAM.workers) == 2, TEAM.workers
 if sys.argv[1] == "fork":
+    files = len(os.listdir("/dev/fd"))
     child = os.fork()
     if not child:
         right = not TEAM.workers and f(a).item() == values[-1] and len(TEAM.workers) == 2
+        right = right and len(os.listdir("/dev/fd")) == files  # the parent's pipes are not kept beside the child's own
         sys.stdout.flush()
         os._exit(0 if right else 1)
     _, status = os.waitpid(child, 0)
