@@ -532,8 +532,8 @@ def _whole_bounds(bounds: tuple[Any, ...], named: dict[str, Any], dtype: Any) ->
 def random_(self: Tensor, *bounds: int | None, generator: Any = None, **named: int | None) -> Tensor:
     """Whole numbers in [from, to), called as ``random_(from, to)``; ``random_(to)`` starts at 0.
 
-    ``random_(from, None)`` goes up to the largest number of an integer dtype, or to 2²⁴ for float32, 2⁵³ for float64, 2¹¹ for float16, below
-    which every whole number is held; ``random_()`` does so from 0.
+    ``random_(from, None)`` goes up to the largest number of an integer dtype, or to 2²⁴ for float32, 2⁵³ for float64, 2¹¹ for float16:
+    below these every whole number is held. ``random_()`` does so from 0.
 
     Raises:
         UsageError: bounds that are no whole numbers, in the wrong order, or beyond what the dtype holds (a float: beyond int64) (E29).

@@ -235,6 +235,25 @@ def test_a_traced_instance_norm_moves_its_buffers() -> None:
     assert gradus.allclose(layer.running_var, twin.running_var, atol=1e-6) and twin.running_mean.abs().max() > 0.1
 
 
+@pytest.mark.parametrize(
+    "layer, of",
+    [
+        (nn.InstanceNorm1d(3), ""),
+        (nn.BatchNorm1d(3, affine=False, track_running_stats=False), ""),
+        (nn.LayerNorm(4, elementwise_affine=False), ""),
+        (nn.InstanceNorm1d(3, affine=True), "weight"),
+        (nn.InstanceNorm1d(3, track_running_stats=True), "running statistics"),
+    ],
+)
+def test_whole_numbers_are_refused_in_terms_of_what_the_layer_has(layer: nn.Module, of: str) -> None:
+    with pytest.raises(DTypeError) as caught:
+        layer(gradus.zeros(2, 3, 4, dtype=gradus.int64))
+    error = caught.value
+    assert all([error.what, error.got, error.wanted, error.where, error.why, error.fix]) and __file__ in error.where
+    assert error.got == f"x int64, {of} float32" if of else error.got == "x int64" and "weight" not in error.what
+    assert layer(eval(error.fix, {"x": gradus.zeros(2, 3, 4, dtype=gradus.int64)})).shape == (2, 3, 4)
+
+
 def test_refused_options() -> None:
     with pytest.raises(UsageError, match="divisible"):
         nn.GroupNorm(3, 4)

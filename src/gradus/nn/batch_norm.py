@@ -86,7 +86,8 @@ class _BatchNorm(Module):
     def _check(self, x: Tensor) -> None:
         known = self.weight if self.weight is not None else self.running_mean
         if not isinstance(x, Tensor) or x.dtype.kind != "f" or (known is not None and x.dtype != known.dtype):
-            raise dtype_error(self, x, np.dtype(np.float32) if known is None else known.dtype)
+            of = "" if known is None else "running statistics" if known is self.running_mean else "weight"
+            raise dtype_error(self, x, np.dtype(np.float32) if known is None else known.dtype, of)
         if x.ndim not in self.AXES or x.shape[1] != self.num_features:
             wanted = " or ".join(f"{n}D" for n in self.AXES)
             shape = tuple(x.shape)

@@ -76,6 +76,7 @@ class InstanceNorm1d(_InstanceNorm):
 
     Raises:
         ShapeError: another number of channels or axes; one position alone (E03).
+        DTypeError: integers, or another dtype than that of weight or running statistics (E14).
 
     Example:
         >>> import gradus

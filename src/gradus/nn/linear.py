@@ -99,10 +99,11 @@ def shape_error(layer: Linear, x: Tensor) -> ShapeError:
     )
 
 
-def dtype_error(layer: Any, x: Any, dtype: Any = None) -> DTypeError:
+def dtype_error(layer: Any, x: Any, dtype: Any = None, of: str = "weight") -> DTypeError:
     """Why an input's dtype is refused: integers are no activations, and mixing floats would change the precision silently.
 
-    ``dtype`` is what the layer computes in: that of its weight when not given.
+    ``dtype`` is what the layer computes in: that of its weight when not given. ``of`` names what has it; "" for a layer that keeps no
+    numbers, and takes any floats.
     """
     if not isinstance(x, Tensor):
         got = f"{type(x).__name__} of dtype {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
@@ -118,9 +119,11 @@ def dtype_error(layer: Any, x: Any, dtype: Any = None) -> DTypeError:
     else:
         why = f"the layer was converted to {mine}, its input was not"
     return DTypeError(
-        f"{layer.caption()} mixes dtypes: the input is {theirs}, the weight {mine}",
-        got=f"x {theirs}, weight {mine}",
-        wanted=f"x {mine}",
+        f"{layer.caption()} mixes dtypes: the input is {theirs}, the {of} {mine}"
+        if of
+        else f"{layer.caption()} takes floats, not {theirs}",
+        got=f"x {theirs}, {of} {mine}" if of else f"x {theirs}",
+        wanted=f"x {mine}" if of else "x of a floating dtype",
         why=why,
         fix=fix,
         code=code,

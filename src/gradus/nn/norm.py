@@ -41,7 +41,8 @@ class _Norm(Module):
 
     def _check(self, x: Any) -> None:
         if not isinstance(x, Tensor) or x.dtype.kind != "f" or (self.weight is not None and x.dtype != self.weight.dtype):
-            raise dtype_error(self, x, np.dtype(np.float32) if self.weight is None else self.weight.dtype)
+            known = self.weight
+            raise dtype_error(self, x, np.dtype(np.float32) if known is None else known.dtype, "" if known is None else "weight")
 
 
 class LayerNorm(_Norm):
