@@ -12,7 +12,7 @@ import torch
 
 import gradus
 from gradus import nn
-from gradus.errors import CheckpointError, GradError, GradusError, ShapeError, UsageError
+from gradus.errors import CheckpointError, GradError, GradusError, ShapeError, UsageError, UsageWarning
 
 
 class Net(nn.Module):
@@ -326,7 +326,7 @@ class TestHooks:
     def test_a_backward_hook_may_be_taken_away_and_must_fit(self) -> None:
         layer, seen = nn.Linear(2, 2), []
         x = gradus.ones(1, 2, requires_grad=True)
-        with layer.register_backward_hook(lambda m, g_in, g_out: seen.append(m)):
+        with layer.register_full_backward_hook(lambda m, g_in, g_out: seen.append(m)):
             with gradus.no_grad():
                 layer(x)
             layer(x).sum().backward()
@@ -338,6 +338,15 @@ class TestHooks:
         lists, pair = nn.Identity(), gradus.ones(2, requires_grad=True)
         with lists.register_full_backward_hook(lambda m, g_in, g_out: None), pytest.raises(UsageError, match="returns a Tensor"):
             lists({"y": pair})
+
+    def test_the_deprecated_backward_hook_says_whose_gradients_it_shows(self) -> None:
+        layer, x, seen = nn.Linear(2, 3), gradus.ones(1, 2, requires_grad=True), []
+        with pytest.warns(UsageWarning, match="register_full_backward_hook") as caught:
+            handle = layer.register_backward_hook(lambda m, g_in, g_out: seen.append([g.tolist() for g in (*g_in, *g_out)]))
+        assert caught[0].filename == __file__
+        with handle:
+            layer(x).sum().backward()
+        assert seen == [[x.grad.tolist(), [[1, 1, 1]]]]
 
     def test_a_backward_hook_of_several_outputs(self) -> None:
         class Halves(nn.Module):

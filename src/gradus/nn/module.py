@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, Self
@@ -12,7 +13,7 @@ import numpy as np
 
 from gradus import dtypes
 from gradus.autograd import no_grad
-from gradus.errors import PACKAGE_FOLDER, GradusError, UsageError
+from gradus.errors import PACKAGE_FOLDER, GradusError, UsageError, UsageWarning
 from gradus.nn.hooks import Hooks
 from gradus.nn.state import LoadReport, load_into, state_of
 from gradus.nn.summary import Summary, summarise
@@ -115,7 +116,16 @@ class Module(Tree):
         return RemovableHandle(self._hooks.back, hook, first=prepend)
 
     def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """PyTorch's old name of :meth:`register_full_backward_hook`."""
+        """What PyTorch has deprecated in favour of :meth:`register_full_backward_hook`, whose gradients the hook gets here too.
+
+        ``grad_output`` is the same with both. PyTorch's old hook saw as ``grad_input`` whatever the last op of ``forward`` took, which for
+        a Linear are bias, input and weight; here it has a gradient for each positional argument of the module, and a warning says so.
+        """
+        text = (
+            "register_backward_hook is PyTorch's deprecated hook: grad_input are here the gradients of the module's positional arguments, "
+            "as with register_full_backward_hook, and not those of its last op; use that name"
+        )
+        warnings.warn(text, UsageWarning, stacklevel=2)
         return self.register_full_backward_hook(hook)
 
     # Changes to the whole tree.
