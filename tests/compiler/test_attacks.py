@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import collections
 import copy
+import itertools
 import os
 import pickle
 import signal
+import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 import gradus
 from gradus import nn
 from gradus.compiler import native
+from gradus.errors import PACKAGE_FOLDER
 
 X = gradus.ones(3)
 
@@ -277,28 +279,79 @@ def test_a_forked_child_does_not_wait_for_a_thread_that_it_has_not() -> None:
     assert status == 0
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals go to processes of POSIX systems")
-def test_ctrl_c_while_tracing_leaves_nothing_behind() -> None:
-    weight = nn.Parameter(gradus.ones(3))
+def tracing() -> bool:
+    return gradus.mode.MODE.world is not None
 
-    def step(x):
+
+@pytest.mark.parametrize("moment", [0, 20, 40])
+def test_ctrl_c_while_tracing_leaves_nothing_behind(moment: int) -> None:
+    weight, x, interrupted = nn.Parameter(gradus.ones(3)), gradus.ones(3), []
+
+    def step(x: gradus.Tensor) -> gradus.Tensor:
         y = weight * x
-        for _ in range(4000):
+        for k in range(41):
+            if k == moment and tracing() and not interrupted:
+                interrupted.append(k)
+                signal.raise_signal(signal.SIGINT)
             y = gradus.sin(y)
         return y
 
     f = gradus.compile(step)
-    f(X)
-
-    def interrupted() -> None:
-        threading.Timer(0.03, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-        f(X)
-        time.sleep(5)
-
+    wanted = f(x)
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert type(weight.value) is np.ndarray and gradus.mode.MODE.world is None
-    assert (warm(gradus.compile(lambda x: weight * x), X).detach().numpy() == 1).all()
+        f(x)
+    assert interrupted == [moment]
+    assert type(weight.value) is type(x.value) is np.ndarray and not tracing()
+    assert (warm(gradus.compile(lambda x: weight * x), x).detach().numpy() == 1).all()
+    np.testing.assert_allclose(warm(f, x).detach().numpy(), wanted.detach().numpy(), rtol=1e-6)
+
+
+class CtrlC:
+    """The signal of Ctrl-C at the ``at``-th call of one of the package's functions in a ``with`` block."""
+
+    def __init__(self) -> None:
+        self.at = self.calls = 0
+
+    def __enter__(self) -> None:
+        self.calls = 0
+        sys.setprofile(self.count)
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def count(self, frame: Any, event: str, arg: Any) -> None:
+        code = frame.f_code
+        # Python swallows what is raised while it closes a generator, so that a Ctrl-C there stops nothing.
+        if event == "call" and code.co_filename.startswith(PACKAGE_FOLDER) and not code.co_name.startswith("<"):
+            self.calls += 1
+            if self.calls == self.at:
+                sys.setprofile(None)
+                signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_in_any_call_of_a_trace_leaves_nothing_behind() -> None:
+    weight, x, ctrl_c = nn.Parameter(gradus.ones(3)), gradus.ones(3), CtrlC()
+
+    def step(x: gradus.Tensor) -> gradus.Tensor:
+        if not tracing():
+            return x
+        with ctrl_c:
+            return gradus.cos(weight.detach().mul_(2) * x) + x.add_(1)
+
+    for at in itertools.count(1):
+        f = gradus.compile(step)
+        ctrl_c.at = 0
+        f(x)
+        ctrl_c.at = at
+        try:
+            f(x)
+        except KeyboardInterrupt:
+            assert ctrl_c.calls == at
+            assert type(weight.value) is type(x.value) is np.ndarray and not tracing(), at
+            assert weight.tolist() == x.tolist() == [1, 1, 1], at
+        else:
+            break
+    assert at == ctrl_c.calls + 1 > 50, "interrupted at every call"
 
 
 # A user's elementwise function.
