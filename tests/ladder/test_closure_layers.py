@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from central_differences import numeric_gradient
 
+from gradus.ladder.closure_activations import ReLU
 from gradus.ladder.closure_layers import Attention, AvgPooling2D, BatchNormalize, Conv2D, Flatten, MaxPooling2D, Softmax
-from gradus.ladder.closures import Learner, Linear, MomentumOptimizer, ReLU, Sequential, ce_loss
+from gradus.ladder.closure_training import Learner, MomentumOptimizer, ce_loss
+from gradus.ladder.closures import Linear, Sequential
 
 
 def in_use(layer: BatchNormalize) -> BatchNormalize:

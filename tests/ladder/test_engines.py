@@ -60,7 +60,7 @@ def test_the_table(tier: str, seed: int) -> None:
 
 def test_the_table_shows_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     # As the source has it: a mean over all entries, whose gradient is divided by the number of examples alone.
-    monkeypatch.setattr(engines.closures, "mse_loss", lambda y, t: (np.square(y - t).mean(), 2 * (y - t) / len(y)))
+    monkeypatch.setattr(engines.closure_training, "mse_loss", lambda y, t: (np.square(y - t).mean(), 2 * (y - t) / len(y)))
     rows = {row.engine: row for row in engines.compare(make_network(widths=(20, 16, 3)), tier="numpy")}
     np.testing.assert_allclose(rows["closures"][2:], 2.0)  # 3 outputs: three times as large as it should be
     assert max(rows["layers"][2:]) < 1e-10

@@ -22,8 +22,11 @@ STANDS_ON = {
     "labelled_images": {"layers", "classification"},
     "layers_at_work": {"functions_and_gradients", "layers", "classification", "labelled_images"},
     "autoencoder": {"functions_and_gradients", "layers"},
+    "closure_activations": {"closures"},
+    "closure_training": {"closures", "closure_activations"},
     "closure_layers": {"closures"},
-    "closures_at_work": {"closures"},
+    "jacobians": {"closures", "closure_activations", "closure_training"},
+    "closures_at_work": {"closures", "closure_activations", "closure_training"},
     "tape_at_work": {"tape"},
     "module": {"tape_of_layers"},
     "training_loop": {"tape_of_layers", "module"},
@@ -57,7 +60,10 @@ def test_the_first_rungs_need_no_numpy(rung: str) -> None:
 
 def test_the_engines_compare_the_rungs_with_gradus_itself() -> None:
     others = {name for name in imported("engines") if name.split(".")[0] == "gradus"}
-    below = {f"gradus.ladder.{name}" for name in ("closures", "functions_and_gradients", "layers", "tape", "tape_at_work")}
+    below = {
+        f"gradus.ladder.{name}"
+        for name in ("closure_activations", "closure_training", "closures", "functions_and_gradients", "layers", "tape", "tape_at_work")
+    }
     assert others == {"gradus", *below}
 
 

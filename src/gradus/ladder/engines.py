@@ -24,7 +24,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import gradus
-from gradus.ladder import closures, functions_and_gradients, layers, tape, tape_at_work
+from gradus.ladder import (
+    closure_activations,
+    closure_training,
+    closures,
+    functions_and_gradients,
+    layers,
+    tape,
+    tape_at_work,
+)
 
 NAMES = ("w1", "b1", "w2", "b2")
 
@@ -129,7 +137,11 @@ def with_closures(network: Network) -> Step:
     4
     """
     (n_in, hidden), n_out = network.w1.shape, len(network.b2)
-    model = closures.Sequential(closures.Linear(n_in, hidden, input_gradient=False), closures.ReLU(), closures.Linear(hidden, n_out))
+    model = closures.Sequential(
+        closures.Linear(n_in, hidden, input_gradient=False),
+        closure_activations.ReLU(),
+        closures.Linear(hidden, n_out),
+    )
     for parameter, value in zip(model.parameters, network.parameters, strict=True):
         parameter.tensor, parameter.gradient = value.copy(), np.zeros_like(value)
 
@@ -137,7 +149,7 @@ def with_closures(network: Network) -> Step:
         for p in model.parameters:
             p.gradient.fill(0)
         output, backward = model.forward(network.x)
-        loss, gradient = closures.mse_loss(output, network.y)
+        loss, gradient = closure_training.mse_loss(output, network.y)
         backward(gradient)
         return Result(float(loss), tuple(p.gradient.copy() for p in model.parameters))
 
