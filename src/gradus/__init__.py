@@ -3,6 +3,7 @@
 This file is the table of contents. PyTorch's functions come from one table (:mod:`gradus.torch_names`); the rest is named here.
 """
 
+from gradus import ctrl_c as _ctrl_c  # isort: skip  # first: in what follows a command may be stopped
 import importlib
 import sys
 import warnings

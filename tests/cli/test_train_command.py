@@ -363,3 +363,62 @@ def test_a_reader_who_stops_early_sees_no_traceback() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert "Traceback" not in process.stderr.read()
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["STOPPED_AT"]:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+"""
+
+
+@pytest.mark.parametrize("stopped_at", ["numpy", "gradus.ops", "gradus.cli", "gradus.cli.app", "gradus.train", "typer"])
+@pytest.mark.parametrize("command", [["-m", "gradus"], ["gradus"], ["another_program.py"]])
+def test_ctrl_c_while_the_command_is_imported_is_one_line(stopped_at: str, command: list[str], tmp_path: Path) -> None:
+    """The signal comes when a module is looked for; a program that only uses the package gets Python's own traceback."""
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED)
+    for script in ("gradus", "another_program.py"):
+        (tmp_path / script).write_text("from gradus.cli import main\nmain(['info'])\n")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{SOURCES}", "STOPPED_AT": stopped_at}
+    done = subprocess.run([sys.executable, *command, "info"], capture_output=True, text=True, env=environment, check=False)
+    if command[-1] == "another_program.py" and stopped_at != "typer":
+        assert done.returncode not in (0, 130) and done.stderr.startswith("Traceback") and done.stderr.endswith("KeyboardInterrupt\n")
+    else:
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "gradus: stopped by Ctrl-C before all was done\n")
+
+
+@pytest.mark.parametrize("command", [["train", "--epochs", "1", "--model", "linear"], ["ladder", "descent"]])
+@pytest.mark.parametrize(
+    "out, said",
+    [
+        ("a\0b", "null byte"),
+        ("x" * 300, "too long"),
+        ("/".join(["y" * 200] * 30), "too long"),
+        ("file", "file is a file"),
+        ("file/below", "file is a file"),
+        ("link", "symbolic link"),
+        ("link/below", "symbolic link"),
+        ("new/../file/below", "file"),
+        pytest.param("/proc/new", "no folder can be made", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux has /proc")),
+    ],
+)
+def test_a_folder_that_cannot_be(command: list[str], out: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").touch()
+    Path("link").symlink_to("link")
+    assert call(*command, "--out", out) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("gradus: ") and error.count("\n") == 1 and len(error) < 500
+    assert said in error and "; fix: " in error
+
+
+def test_a_folder_that_is_not_ones_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser may write everywhere
+    for out in (["--out", "mine/run"], []):
+        assert call("train", "--epochs", "1", *out) == 2
+        assert "cannot be written to; got --out " in capsys.readouterr().err
+    assert list(Path().iterdir()) == []

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "gradus"
 
 # From the ground up. Names on one row do not know each other; modules of one folder do.
 LAYERS = """
-errors versions cuda mode folders memory terminal
+errors versions cuda mode folders memory terminal ctrl_c
 blas
 dtypes special kernels
 backend

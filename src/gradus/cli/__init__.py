@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from gradus.cli.app import execute
+from gradus.ctrl_c import EXIT_CODE, STOPPED
 from gradus.errors import GradusError
 
 LONGEST_SENTENCE = 400  # characters: as much as can be read in one go
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MemoryError as error:
         code = complain(f"not enough memory: {str(error) or 'the system has no more'}; fix: a smaller --hidden or --batch-size")
     except KeyboardInterrupt:
-        code = 130
+        print(STOPPED, file=sys.stderr)
+        code = EXIT_CODE
     raise SystemExit(code)
 
 

@@ -16,6 +16,7 @@ from gradus.cli.prediction import predict_images
 from gradus.cli.run_folder import refuse_unusable
 from gradus.cli.speed import print_speed
 from gradus.cli.training import DEFAULTS, Options, train
+from gradus.ctrl_c import EXIT_CODE, STOPPED
 from gradus.errors import UsageError, missing_extra
 
 Dataset = enum.StrEnum("Dataset", ["digits", "mnist", "fashion"])
@@ -49,8 +50,8 @@ def execute(arguments: Sequence[str]) -> int:
         return int(command.main(list(arguments), prog_name="gradus", standalone_mode=False) or 0)
     except typer.Exit as exit_:
         return exit_.exit_code
-    except typer.Abort:
-        return 130
+    except typer.Abort as error:  # as which typer passes on what it caught
+        raise KeyboardInterrupt from error
     except complaint as error:
         context = getattr(error, "ctx", None)
         if not error.format_message():  # a group of commands without a command, which has shown its help
@@ -143,8 +144,8 @@ def train_command(typer: Any) -> Any:
         try:
             return train(options, out, overwrite)
         except KeyboardInterrupt:  # while data is read or pictures are drawn; typer would end in silence
-            print("gradus: stopped by Ctrl-C before all was done", file=sys.stderr)
-            return 130
+            print(STOPPED, file=sys.stderr)
+            return EXIT_CODE
 
     return command
 

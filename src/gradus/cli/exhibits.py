@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gradus.cli.run_folder import make_folder
 from gradus.errors import MissingExtraError
 
 
@@ -52,7 +53,7 @@ def show(name: str, exhibit: Exhibit, out: Path) -> None:
         print(f"- {remark}")
     for kind, ending, write in (("picture", "png", exhibit.draw), ("page", "html", exhibit.page)):
         if write is not None:
-            out.mkdir(parents=True, exist_ok=True)
+            make_folder(out)
             try:
                 write(out / f"{name}.{ending}")
                 print(f"{kind}: {out / name}.{ending}")

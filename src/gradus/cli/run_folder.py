@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -35,32 +36,87 @@ def open_folder(wanted: Path | None, dataset: str, model: str, overwrite: bool) 
             raise UsageError(f"{wanted} holds an earlier run", fix="--overwrite to replace it, or --out another folder", where="")
         for name in FILES:
             (wanted / name).unlink(missing_ok=True)
-    wanted.mkdir(parents=True, exist_ok=True)
+    make_folder(wanted)
     return wanted
+
+
+# What the system's refusals mean for a folder.
+REASONS = {
+    errno.ENAMETOOLONG: "a name in it is longer than the file system takes, most of which take 255 bytes",
+    errno.ELOOP: "a symbolic link in it leads back to itself",
+    errno.EEXIST: "a file or a broken link of that name is there",
+    errno.ENOTDIR: "a part of it is a file",
+    errno.EACCES: "the folder above it belongs to somebody else",
+    errno.EPERM: "the folder above it belongs to somebody else",
+    errno.EROFS: "the file system may only be read",
+    errno.ENOSPC: "the disk is full",
+    errno.ENOENT: "the system makes no folders there",
+}
+
+
+def unusable(wanted: Path, error: OSError | ValueError) -> UsageError:
+    """The system's refusal of a folder in the words of all other complaints."""
+    name = str(wanted).replace("\0", "\\0")
+    name = name if len(name) <= 80 else f"{name[:50]}…{name[-20:]}"
+    number = error.errno if isinstance(error, OSError) else None
+    return UsageError(
+        f"no folder can be made at {name}",
+        got=str(error.strerror if isinstance(error, OSError) and error.strerror else error),
+        wanted="a folder, or the name of a new one, that you may write to",
+        why=REASONS.get(number, "") if number is not None else "no file or folder can have that character in its name",
+        fix="--out another folder",
+        where="",
+    )
 
 
 def refuse_unusable(wanted: Path) -> None:
     """See to it before any work is done that a folder can be there and be written to.
 
     Raises:
-        UsageError: a file is in its way, or the system refuses to make it or to write to it.
+        UsageError: a file is in its way, the system takes no such name, or refuses to write to it.
     """
+    try:
+        wanted.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # to be made, or the search below finds what is in the way
+    except (OSError, ValueError) as error:
+        raise unusable(wanted, error) from error
     there = next((place for place in (wanted, *wanted.parents) if place.exists()), Path())
     if not there.is_dir():
         raise UsageError(
-            f"{there} is a file, not a folder", wanted="a folder, or the name of a new one", fix="--out another folder", where=""
+            f"{there} is a file, not a folder",
+            got=f"--out {wanted}",
+            wanted="a folder, or the name of a new one",
+            fix="--out another folder",
+            where="",
         )
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"{there} cannot be written to", wanted="a folder that is yours", fix="--out another folder", where="")
+        raise UsageError(
+            f"{there} cannot be written to", got=f"--out {wanted}", wanted="a folder that is yours", fix="--out another folder", where=""
+        )
+
+
+def make_folder(wanted: Path) -> None:
+    """Make a folder and those above it, where they are not there.
+
+    Raises:
+        UsageError: the system refuses.
+    """
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise unusable(wanted, error) from error
 
 
 def new_folder(path: Path) -> Path:
     """``path``, or ``path-2`` and so on when another run began in the same second."""
+    refuse_unusable(path)
+    make_folder(path.parent)
     number = 1
     while True:
         candidate = path if number == 1 else path.with_name(f"{path.name}-{number}")
         try:
-            candidate.mkdir(parents=True)
+            candidate.mkdir()
         except FileExistsError:
             number += 1
         else:
