@@ -9,7 +9,8 @@ import pytest
 
 import gradus
 from gradus import nn
-from gradus.errors import TraceError
+from gradus.compiler.tiers import kernels_installed
+from gradus.errors import GradError, TraceError
 
 
 def test_it_says_what_it_has() -> None:
@@ -70,3 +71,22 @@ def test_the_report_of_a_numpy_program_names_the_way_to_kernels() -> None:
         compiled(gradus.ones(3))
     with pytest.raises(TraceError, match='tier="native"'):
         compiled.report()
+
+
+@pytest.mark.parametrize("tier", ["numpy", pytest.param("native", marks=pytest.mark.skipif(not kernels_installed(), reason="needs Numba"))])
+@pytest.mark.parametrize("ask", [lambda y, x: y.sum().backward(), lambda y, x: gradus.autograd.grad(y.sum(), x)], ids=["backward", "grad"])
+def test_backward_from_outside_says_what_to_compile(tier, ask) -> None:
+    def f(x):
+        return (x * x).sum()
+
+    compiled, x = gradus.compile(f, tier=tier), gradus.tensor([1.0, 2.0], requires_grad=True)
+    compiled(x)
+    with pytest.raises(GradError) as caught:
+        ask(compiled(x), x)
+    error = caught.value
+    assert all([error.what, error.got, error.wanted, error.where, error.why, error.fix]) and __file__ in error.where
+    assert "gradus.compile(gradus.value_and_grad(f))" in error.fix
+    together = eval("gradus.compile(gradus.value_and_grad(f))", {"gradus": gradus, "f": f})
+    for _ in range(3):
+        value, gradient = together(x.detach())
+        assert value.item() == 5 and gradient.tolist() == [2, 4]

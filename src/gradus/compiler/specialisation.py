@@ -48,7 +48,7 @@ class OutsideNode(Node):
             got="the output of a compiled function",
             wanted="loss.backward() inside it",
             why="what the derivative would need was not kept",
-            fix="compile the whole step: forward, loss.backward(), optimizer.step()",
+            fix="compile loss and gradient together: gradus.compile(gradus.value_and_grad(f)), or a whole step with loss.backward() in it",
             code="E22",
         )
 
