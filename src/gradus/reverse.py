@@ -62,10 +62,10 @@ def reachable(roots: Iterable[Node]) -> list[Node]:
 
 
 def _needed(nodes: list[Node], targets: set[Any]) -> set[Any]:
-    """The targets, and those nodes from which one can be reached; ``nodes`` come latest first."""
+    """The targets, and those nodes from which one can be reached, or may be; ``nodes`` come latest first."""
     needed = set(targets)
     for node in reversed(nodes):
-        if any(parent in needed for parent in node.parents if parent is not None):
+        if node.closed or any(parent in needed for parent in node.parents if parent is not None):
             needed.add(node)
     return needed
 

@@ -36,6 +36,7 @@ class Node:
 
     __slots__ = ("record", "parents", "saved", "shape", "dtype", "order", "hooks", "line", "__weakref__")
     special = False  # whether ``pull`` computes the gradients, instead of the record's rules
+    closed = False  # whether nobody knows what lies behind it: then anything may, and no derivative can be had
     line: tuple[Any, int] | None
 
     def __init__(self, record: Any, parents: tuple[Any, ...], saved: Any, shape: tuple[int, ...], dtype: Any) -> None:

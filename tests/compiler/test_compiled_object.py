@@ -73,20 +73,43 @@ def test_the_report_of_a_numpy_program_names_the_way_to_kernels() -> None:
         compiled.report()
 
 
+ASKED = {
+    "backward": lambda c, x: c(x).sum().backward(),
+    "backward for one leaf": lambda c, x: c(x).sum().backward(inputs=[x]),
+    "autograd.grad": lambda c, x: gradus.autograd.grad(c(x), x),
+    "autograd.grad of a part": lambda c, x: gradus.autograd.grad(c(x) + x.sum(), x, allow_unused=True),
+    "grad": lambda c, x: gradus.grad(c)(x.detach()),
+    "grad of a part": lambda c, x: gradus.grad(lambda x: c(x) + x.sum())(x.detach()),
+    "vjp": lambda c, x: gradus.vjp(c, x.detach())[1](gradus.ones(())),
+    "hessian": lambda c, x: gradus.hessian(c)(x.detach()),
+    "jacobian": lambda c, x: gradus.jacobian(c)(x.detach()),
+}
+
+
 @pytest.mark.parametrize("tier", ["numpy", pytest.param("native", marks=pytest.mark.skipif(not kernels_installed(), reason="needs Numba"))])
-@pytest.mark.parametrize("ask", [lambda y, x: y.sum().backward(), lambda y, x: gradus.autograd.grad(y.sum(), x)], ids=["backward", "grad"])
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED.keys())
 def test_backward_from_outside_says_what_to_compile(tier, ask) -> None:
     def f(x):
         return (x * x).sum()
 
     compiled, x = gradus.compile(f, tier=tier), gradus.tensor([1.0, 2.0], requires_grad=True)
-    compiled(x)
+    for _ in range(2):
+        compiled(x)
     with pytest.raises(GradError) as caught:
-        ask(compiled(x), x)
+        ask(compiled, x)
     error = caught.value
-    assert all([error.what, error.got, error.wanted, error.where, error.why, error.fix]) and __file__ in error.where
-    assert "gradus.compile(gradus.value_and_grad(f))" in error.fix
+    assert error.code == "E22" and "gradus.compile(gradus.value_and_grad(f))" in error.fix
+    assert all([error.what, error.got, error.wanted, error.where, error.why]) and __file__ in error.where
     together = eval("gradus.compile(gradus.value_and_grad(f))", {"gradus": gradus, "f": f})
     for _ in range(3):
         value, gradient = together(x.detach())
         assert value.item() == 5 and gradient.tolist() == [2, 4]
+
+
+def test_what_no_gradient_is_asked_of_may_come_from_a_compiled_function() -> None:
+    weight = nn.Parameter(gradus.ones(2))
+    compiled = gradus.compile(lambda x: x * weight)
+    for _ in range(3):
+        features = compiled(gradus.ones(2)).detach()
+        (slope,) = gradus.autograd.grad((features * weight).sum(), weight)
+        assert slope.tolist() == [1, 1]

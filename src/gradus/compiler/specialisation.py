@@ -31,7 +31,7 @@ Passes = Callable[[Graph, set[int]], Graph]
 class OutsideNode(Node):
     """The history of a compiled function's result: there is none to go back through."""
 
-    special = True
+    special = closed = True
 
     def __init__(self) -> None:
         super().__init__(None, (), (), (), None)
