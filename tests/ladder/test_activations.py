@@ -9,8 +9,9 @@ from decimal import Decimal, localcontext
 import numpy as np
 import pytest
 
-from gradus.ladder import activations
-from gradus.ladder.activations import identity, relu, through_layers
+from gradus.ladder import activations, deep_products
+from gradus.ladder.activations import relu
+from gradus.ladder.deep_products import identity, through_layers
 
 SEEDS = range(8)
 
@@ -30,7 +31,7 @@ def last_stds(seeds, **settings) -> np.ndarray:
 def test_mean_and_std_against_numpy_and_pytorch(ddof: int) -> None:
     torch = pytest.importorskip("torch")
     x = rng(0).standard_normal((3, 7)) * 3.0 + 1.0
-    mean, std = activations.mean_and_std(x, ddof)
+    mean, std = deep_products.mean_and_std(x, ddof)
     assert mean == pytest.approx(x.mean(), rel=1e-14) and std == pytest.approx(x.std(ddof=ddof), rel=1e-14)
     assert std == pytest.approx(torch.tensor(x).std(correction=ddof).item(), rel=1e-14)
 
@@ -39,7 +40,7 @@ def test_pytorch_divides_by_one_less_than_numpy() -> None:
     """Of nine numbers the two differ by √(9/8): a spread copied from one library is no test of the other."""
     torch = pytest.importorskip("torch")
     x = rng(0).standard_normal(9)
-    ratio = activations.mean_and_std(x, ddof=1)[1] / activations.mean_and_std(x)[1]
+    ratio = deep_products.mean_and_std(x, ddof=1)[1] / deep_products.mean_and_std(x)[1]
     assert ratio == pytest.approx(math.sqrt(9 / 8), rel=1e-14)
     assert ratio == pytest.approx(torch.tensor(x).std().item() / x.std(), rel=1e-14)
 
@@ -48,10 +49,10 @@ def test_mean_and_std_where_squares_overflow_and_where_nothing_is() -> None:
     x = rng(0).standard_normal(1000)
     with np.errstate(over="ignore"):
         assert np.isinf((x * 1e200).std())
-    assert activations.mean_and_std(x * 1e200) == pytest.approx((x.mean() * 1e200, x.std() * 1e200), rel=1e-12)
-    assert activations.mean_and_std(x * 1e-200)[1] == pytest.approx(x.std() * 1e-200, rel=1e-12)
-    assert activations.mean_and_std(np.zeros(3)) == (0.0, 0.0)
-    assert all(map(math.isnan, activations.mean_and_std(np.array([1.0, np.inf, -np.inf]))))
+    assert deep_products.mean_and_std(x * 1e200) == pytest.approx((x.mean() * 1e200, x.std() * 1e200), rel=1e-12)
+    assert deep_products.mean_and_std(x * 1e-200)[1] == pytest.approx(x.std() * 1e-200, rel=1e-12)
+    assert deep_products.mean_and_std(np.zeros(3)) == (0.0, 0.0)
+    assert all(map(math.isnan, deep_products.mean_and_std(np.array([1.0, np.inf, -np.inf]))))
 
 
 # Exploding and vanishing
@@ -66,11 +67,11 @@ def test_one_layer_of_plain_normal_weights_is_ten_times_as_wide() -> None:
 def test_fifty_layers_in_float32_are_nan_and_the_same_in_float64_are_not(seed: int) -> None:
     rows = through_layers(rng(seed))
     assert rows[-1].nan == 1.0
-    assert 37 <= activations.first_not_finite(rows) <= 40  # 10^38.5 is the end of float32
+    assert 37 <= deep_products.first_not_finite(rows) <= 40  # 10^38.5 is the end of float32
     first_nan = next(row.layer for row in rows if row.nan)
-    assert 0 <= first_nan - activations.first_not_finite(rows) <= 2  # infinities come first; nan is the sum of two of them
+    assert 0 <= first_nan - deep_products.first_not_finite(rows) <= 2  # infinities come first; nan is the sum of two of them
     doubled = through_layers(rng(seed), dtype=np.float64)
-    assert activations.first_not_finite(doubled) is None
+    assert deep_products.first_not_finite(doubled) is None
     assert 2e49 < doubled[-1].std < 3e50
     assert [row.layer for row in doubled] == list(range(51))
 
@@ -113,7 +114,7 @@ def test_a_hundred_and_fifty_two_products_of_512() -> None:
     assert np.isfinite(x).all() and 1e202 < abs(x.mean()) < 1e206
     with np.errstate(over="ignore"):
         assert np.isinf(x.std())
-    assert math.log10(activations.mean_and_std(x)[1]) == pytest.approx(76 * math.log10(512), abs=1.0)
+    assert math.log10(deep_products.mean_and_std(x)[1]) == pytest.approx(76 * math.log10(512), abs=1.0)
     row = through_layers(rng(1), 152, 512, batch=1, dtype=np.float64)[-1]
     assert row.inf == row.nan == 0.0 and 1e204 < row.std < 1e207 and row.mean_square == math.inf
     assert through_layers(rng(1), 152, 512, batch=1)[-1].nan == 1.0  # float32
@@ -146,11 +147,11 @@ def test_fifty_relu_layers_at_a_tenth_and_at_the_root_of_two_in_a_hundred() -> N
 
 def test_overflow_comes_when_the_square_root_of_the_width_says() -> None:
     for width, dtype in ((100, np.float32), (512, np.float32), (512, np.float16)):
-        k = activations.products_until_overflow(width, dtype)
+        k = deep_products.products_until_overflow(width, dtype)
         assert width ** (k / 2) == pytest.approx(float(np.finfo(dtype).max), rel=1e-9)
-    found = [activations.first_not_finite(through_layers(rng(seed), 32, 512, batch=1)) for seed in range(4)]
+    found = [deep_products.first_not_finite(through_layers(rng(seed), 32, 512, batch=1)) for seed in range(4)]
     assert set(found) <= {28, 29, 30}  # 28.4: twenty-eight products are representable, the twenty-ninth is not
-    assert activations.products_until_overflow(512) == pytest.approx(28.4, abs=0.05)
+    assert deep_products.products_until_overflow(512) == pytest.approx(28.4, abs=0.05)
 
 
 def test_numpys_float32_spread_overflows_at_half_way() -> None:
@@ -165,7 +166,7 @@ def test_numpys_float32_spread_overflows_at_half_way() -> None:
 
 @pytest.mark.parametrize("activation, expected", [(identity, 512.0), (relu, 256.0)])
 def test_the_mean_square_grows_512_fold_and_half_of_it_with_a_relu(activation, expected: float) -> None:
-    found = [activations.mean_square_after_a_product(rng(seed), draws=20, activation=activation) for seed in range(3)]
+    found = [deep_products.mean_square_after_a_product(rng(seed), draws=20, activation=activation) for seed in range(3)]
     np.testing.assert_allclose(found, expected, rtol=0.08)
 
 
@@ -179,7 +180,7 @@ def test_the_moments_of_a_rectified_normal_number() -> None:
 
 
 def test_relu_halves_the_mean_square_and_not_the_spread() -> None:
-    factors = np.mean([activations.relu_factors(through_layers(rng(seed), 6, 512, 512**-0.5, relu)) for seed in SEEDS], axis=0)
+    factors = np.mean([deep_products.relu_factors(through_layers(rng(seed), 6, 512, 512**-0.5, relu)) for seed in SEEDS], axis=0)
     np.testing.assert_allclose(factors[:, 1], 0.5, rtol=0.06)
     assert factors[0, 0] == pytest.approx(0.584, abs=0.006)
     np.testing.assert_allclose(factors[1:, 0], math.sqrt(0.5), rtol=0.04)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradus.ladder import initialisation
-from gradus.ladder.initialisation import SCHEMES, linear, normalised, profile, relu, shifted_relu
+from gradus.ladder import initialisation, initialisation_at_work
+from gradus.ladder.initialisation import SCHEMES
+from gradus.ladder.initialisation_at_work import linear, normalised, profile, relu, shifted_relu
 
 SEEDS = range(8)
 
@@ -167,7 +168,7 @@ def test_a_shifted_relu_settles_at_a_mean_of_minus_a_quarter() -> None:
 
 
 def test_profiles_are_the_data_of_a_picture() -> None:
-    table = initialisation.profiles(seed=3, depth=4, width=20)
+    table = initialisation_at_work.profiles(seed=3, depth=4, width=20)
     assert set(table) == {(name, activation) for name in SCHEMES for activation in ("linear", "relu", "shifted_relu")}
     assert all([row.layer for row in rows] == [0, 1, 2, 3, 4] for rows in table.values())
     assert len({rows[0] for rows in table.values()}) == 1  # all start from one input
@@ -182,10 +183,10 @@ def test_how_far_apart_draws_end(rectified: bool) -> None:
     for seed in range(120):
         row = profile(rng(seed), scheme, activation, depth=20, width=50, batch=1)
         logs.append(math.log(math.hypot(row[-1].mean, row[-1].std) / math.hypot(row[0].mean, row[0].std)))
-    mean, spread = initialisation.spread_of_draws(20, 50, rectified)
+    mean, spread = initialisation_at_work.spread_of_draws(20, 50, rectified)
     assert np.mean(logs) == pytest.approx(mean, abs=4.0 * spread / math.sqrt(120) + 0.02)
     assert np.std(logs) == pytest.approx(spread, rel=0.25)
-    assert initialisation.spread_of_draws(40, 100, rectified) == pytest.approx((mean, spread))
+    assert initialisation_at_work.spread_of_draws(40, 100, rectified) == pytest.approx((mean, spread))
 
 
 def test_normalising_inside_the_network_makes_the_scale_of_weights_cancel() -> None:
@@ -206,12 +207,12 @@ def test_normalising_inside_the_network_makes_the_scale_of_weights_cancel() -> N
 
 def test_a_hard_coded_scale_fits_one_width_only() -> None:
     for seed in SEEDS:
-        found = initialisation.hard_coded_scale(rng(seed))
+        found = initialisation_at_work.hard_coded_scale(rng(seed))
         assert found.hard_coded == pytest.approx(1.75, abs=0.03)  # √(2 · 784/512)
         assert found.by_inputs == pytest.approx(math.sqrt(2.0), abs=0.03)
         assert found.hard_coded / found.by_inputs == pytest.approx(math.sqrt(784 / 512), rel=1e-9)
         assert found.normal_bias == pytest.approx(math.sqrt(3.0), abs=0.08)
         assert found.uniform_bias == pytest.approx(math.sqrt(2.0 + 1.0 / 12.0), abs=0.04)
         assert found.mean_with_uniform_bias == pytest.approx(0.5, abs=0.08)
-    same = initialisation.hard_coded_scale(rng(0), inputs=512)
+    same = initialisation_at_work.hard_coded_scale(rng(0), inputs=512)
     assert same.hard_coded == same.by_inputs

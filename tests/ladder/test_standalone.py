@@ -25,6 +25,7 @@ STANDS_ON = {
     "closure_activations": {"closures"},
     "closure_training": {"closures", "closure_activations"},
     "closure_layers": {"closures"},
+    "initialisation_at_work": {"initialisation"},
     "jacobians": {"closures", "closure_activations", "closure_training"},
     "closures_at_work": {"closures", "closure_activations", "closure_training"},
     "tape_at_work": {"tape"},

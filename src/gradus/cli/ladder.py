@@ -12,7 +12,7 @@ import gradus
 from gradus.cli.exhibits import Exhibit, Table, show
 from gradus.compiler.tiers import kernels_installed
 from gradus.errors import UsageError
-from gradus.ladder import backprop, classification, closures_at_work, descent, engines, initialisation, layers_at_work, matmul
+from gradus.ladder import backprop, classification, closures_at_work, descent, engines, initialisation_at_work, layers_at_work, matmul
 from gradus.ladder.broadcasting import explain_broadcasting
 from gradus.ladder.labelled_images import Images, load_data
 from gradus.viz import ladder as pictures
@@ -72,7 +72,7 @@ def shape_of(text: str) -> tuple[int, ...]:
 
 def initial_weights(seed: int) -> Exhibit:
     """The spread of activations by depth under each law of the weights."""
-    found = {(law, ACTIVATIONS[name]): profile for (law, name), profile in initialisation.profiles(seed=seed).items()}
+    found = {(law, ACTIVATIONS[name]): profile for (law, name), profile in initialisation_at_work.profiles(seed=seed).items()}
     at = (1, 10, 50)
     rows = [(law, activation, *(f"{profile[k].std:.3g}" for k in at)) for (law, activation), profile in found.items()]
     by_activation: dict[str, dict[str, list[tuple[int, float]]]] = {}
