@@ -117,6 +117,24 @@ def test_what_is_not_finite_spreads_as_in_the_definition(where, number) -> None:
             np.testing.assert_allclose(got[kept], wanted[kept], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("one, other", [("q", "k"), ("g", "v")])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_product_that_overflows_behind_the_diagonal_spreads_as_in_the_definition(one, other, dtype) -> None:
+    """The sum of plus and minus infinity is NaN, and so is infinity times a weight of 0, though all factors are finite."""
+    arrays = {name: normal(1, 2, 40, 16, dtype=dtype, seed=seed) for seed, name in enumerate("gqkv")} | {
+        "mask": normal(1, 1, 1, 1, dtype=dtype)
+    }
+    large = np.sqrt(np.finfo(dtype).max) * 8
+    arrays[one][0, 0, 3, 5] = arrays[other][0, 0, 30, 5] = large
+    for scale in (1, 0.01):
+        params = {"causal": True, "inside": False}
+        for name, given in (("attention", list(arrays.values())[1:]), ("attention_gradient", list(arrays.values()))):
+            with np.errstate(all="ignore"):
+                wanted, got = REGISTRY[name].raw(*given, scale, **params), by_kernel(name, given, scale, params)
+            assert np.isnan(wanted).any() == (scale == 1 if one == "q" else name == "attention_gradient")
+            np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
+
+
 def test_products_overflow_where_they_do_in_the_definition() -> None:
     """The scale comes before the product: half of 1.75 times 3e38 is finite, half of their product is not."""
     array = normal(1, 1, 8, 4)

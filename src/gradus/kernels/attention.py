@@ -6,7 +6,8 @@ Per block, with queries Q, keys K, values V, a mask M and the cotangent G:
     dP = G Vᵀ        dS = P ∘ (dP - rowsum(P ∘ dP))        dQ = scale · dS K        dK += scale · dSᵀ Q        dV += Pᵀ G
 
 Going back, P is computed again. Tiles of a few rows by two vectors stay in registers. Where each query sees the keys up to its own place
-only (``causal``), tiles behind that are skipped; not so in heads in which a number is infinite or NaN: it spreads as in the definition.
+only (``causal``), tiles behind that are skipped; not so in heads in which a number is infinite or NaN, or may become so in a product: it
+spreads as in the definition.
 
 T. Dao et al.: FlashAttention (2022), https://arxiv.org/abs/2205.14135. There keys are taken in blocks too, here rows of scores are whole.
 """
@@ -48,16 +49,19 @@ DEPTH = 256  # terms of a sum in one go: a rounding error of one sum grows with 
 
 
 @compiled
-def finite(x, step, rows, length, dtype, size):
-    """Whether all numbers of some rows are finite; ``step`` counts the numbers from one row to the next."""
-    zero = zeros(dtype)
-    found = zero
+def moderate(x, step, rows, length, factor, dtype, size):
+    """Whether the numbers of some rows times a factor, and the products with other such rows, are finite, by |x · y|² <= |x|² |y|².
+
+    ``step`` counts the numbers from one row to the next.
+    """
+    found = zeros(dtype)
     for j in range(0, length, lane_count(dtype)):
         kept, place = span(0, length - j, dtype), x + j * size
         for _ in range(rows):
-            found = found + load_where(place, kept, dtype) * zero
+            number = load_where(place, kept, dtype)
+            found = multiply_add(number, number, found)
             place += step * size
-    return lane_sum(found) == 0
+    return lane_sum(found) * factor * factor * dtype(4) * dtype(0) == dtype(0)  # 4: roundings do not make it less
 
 
 @compiled
@@ -271,9 +275,9 @@ def _forward(dtype: Any, size: int, height: int, weights_of: Any, weighted: Any)
             qh, kh, vh = q + (b * q0 + h * q1) * size, k + (b * k0 + h * k1) * size, v + (b * v0 + h * v1) * size
             triangle = (
                 causal != 0
-                and finite(qh, q2, long, width, dtype, size)
-                and finite(kh, k2, short, width, dtype, size)
-                and finite(vh, v2, short, wide, dtype, size)
+                and moderate(qh, q2, long, width, dtype(scale), dtype, size)
+                and moderate(kh, k2, short, width, dtype(1), dtype, size)
+                and moderate(vh, v2, short, wide, dtype(1), dtype, size)
                 and hides_nothing(mask + (b * m0 + h * m1) * size, m2, m3, long, short, dtype, size)
             )
             turn_into_panels(kh, k2, short, width, panels, dtype, size)
@@ -315,10 +319,10 @@ def _backward(dtype: Any, size: int, height: int, weights_of: Any, products: Any
             kh, vh = k + (b * k0 + h * k1) * size, v + (b * v0 + h * v1) * size
             triangle = (
                 causal != 0
-                and finite(gh, g2, long, wide, dtype, size)
-                and finite(qh, q2, long, width, dtype, size)
-                and finite(kh, k2, short, width, dtype, size)
-                and finite(vh, v2, short, wide, dtype, size)
+                and moderate(gh, g2, long, wide, dtype(1), dtype, size)
+                and moderate(qh, q2, long, width, dtype(scale), dtype, size)
+                and moderate(kh, k2, short, width, dtype(1), dtype, size)
+                and moderate(vh, v2, short, wide, dtype(1), dtype, size)
                 and hides_nothing(mask + (b * m0 + h * m1) * size, m2, m3, long, short, dtype, size)
             )
             turn_into_panels(kh, k2, short, width, panels, dtype, size)
