@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+import gradus
+from gradus import nn
 from gradus.errors import DataError
-from gradus.train import History
+from gradus.train import History, Learner
 
 ROWS = [{"epoch": 1, "loss": 0.1 + 0.2, "val_loss": 2.0}, {"epoch": 2, "loss": 1e-30, "val_loss": 1.0}]
 
@@ -47,3 +53,23 @@ def test_plot(tmp_path: Path) -> None:
     figure = History(ROWS).plot(tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert len(figure.axes) == 1
+
+
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize(
+    "loss, smoothing",
+    [
+        (nn.CrossEntropyLoss(label_smoothing=0.2), 0.2),
+        (functools.partial(nn.functional.cross_entropy, label_smoothing=0.4), 0.4),
+        (nn.CrossEntropyLoss(), 0.0),
+        (nn.CrossEntropyLoss(gradus.tensor([1.0, 2.0, 1.0, 1.0]), label_smoothing=0.2), 0.0),  # another one for each class
+    ],
+)
+def test_the_lowest_loss_is_that_of_perfect_answers(loss: Callable[..., Any], smoothing: float, compile: bool) -> None:
+    x, labels = gradus.randn(12, 3), gradus.arange(12) % 4
+    learner = Learner(nn.Linear(3, 4), loss, compile=compile)
+    history = learner.fit(x, labels, epochs=1, batch_size=4)
+    target = np.full(4, smoothing / 4) + (1 - smoothing) * np.eye(4)[1]
+    perfect = loss(gradus.tensor(np.log(target[None] + 1e-30)), gradus.tensor([1])).item() if smoothing else 0.0
+    assert history.lowest_loss == pytest.approx(perfect, abs=1e-6)
+    assert history["loss"][0] > history.lowest_loss

@@ -108,6 +108,17 @@ def test_few_epochs_have_their_steps_behind_them(epochs: int, drawn: bool) -> No
     assert texts_that_collide(figure) == []
 
 
+@pytest.mark.parametrize("epochs", [1, 3, 40])
+def test_the_lowest_loss_with_smoothed_labels_is_a_thin_dashed_line(epochs: int) -> None:
+    figure = draw_curves(history(epochs), step_losses=[2.0] * epochs, lowest_loss=0.05)
+    loss, accuracy = figure.axes
+    (line,) = [line for line in loss.lines if line.get_label().startswith("lowest possible with label smoothing")]
+    assert set(line.get_ydata()) == {0.05} and line.is_dashed() and line.get_linewidth() < 1
+    assert line.get_label() in [text.get_text() for text in loss.get_legend().get_texts()]
+    assert loss.get_ylim()[0] <= 0.05 and len(accuracy.lines) == 2
+    assert texts_that_collide(figure) == []
+
+
 def test_no_epoch_no_curves() -> None:
     with pytest.raises(UsageError, match="no curves"):
         draw_curves({})

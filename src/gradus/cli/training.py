@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from gradus.random import manual_seed
 from gradus.tensors import Tensor
 from gradus.train import Callback, Learner, build_model
 from gradus.train.history import History
+from gradus.train.losses import entropy_of_smoothed
 from gradus.train.progress import duration
 from gradus.viz import confusion_matrix, draw_confusion, draw_curves, draw_mistakes
 
@@ -173,7 +173,7 @@ def announce(options: Options, learner: Learner, train_images: int, test_images:
     print(way_of_running(options.compile, kernels_installed()))
     Notice.given = True  # by that line
     if options.label_smoothing:
-        lowest = lowest_loss(options.label_smoothing, len(NAMES[options.dataset]))
+        lowest = entropy_of_smoothed(options.label_smoothing, len(NAMES[options.dataset]))
         print(f"label smoothing {options.label_smoothing:g}: the loss of perfect answers is {lowest:.2f}, not 0")
 
 
@@ -189,22 +189,11 @@ def way_of_running(compiled: bool, kernels: bool) -> str:
     return "running eagerly (--compile is faster)" if kernels else f"running eagerly: {INSTALL} makes it about 3 times faster"
 
 
-def lowest_loss(smoothing: float, classes: int) -> float:
-    """The entropy of a smoothed target, which the cross-entropy cannot go below.
-
-    >>> round(lowest_loss(0.1, 10), 4)
-    0.5003
-    """
-    rest = smoothing / classes
-    right = 1 - smoothing + rest
-    return -right * math.log(right) - (classes - 1) * rest * math.log(rest)
-
-
 def draw(folder: Path, history: History, title: str, **test: Any) -> None:
     """The pictures of a run; without matplotlib, one sentence on what is missing."""
     try:
         if history.rows:
-            draw_curves(history, folder / "curves.png", title, history.step_losses)
+            draw_curves(history, folder / "curves.png", title, history.step_losses, history.lowest_loss)
         if test:
             truth, probabilities, names = test["truth"], test["probabilities"], test["names"]
             matrix = confusion_matrix(truth, probabilities.argmax(1), len(names))

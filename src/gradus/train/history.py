@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gradus.errors import DataError
 from gradus.io.atomic import atomic_write
 from gradus.train.callbacks import Callback
+from gradus.train.losses import lowest_loss
 from gradus.train.metrics import Mean, Metric
 from gradus.viz.curves import draw_curves
 
@@ -30,6 +31,7 @@ class History(Mapping[str, list[float]]):
     Attributes:
         rows: one dict per epoch.
         step_losses: the loss of each training step.
+        lowest_loss: that of perfect answers, where smoothed labels make it more than 0.
         interrupted: whether Ctrl-C ended the run.
 
     Example:
@@ -42,6 +44,7 @@ class History(Mapping[str, list[float]]):
     def __init__(self, rows: Sequence[Row] = ()) -> None:
         self.rows: list[Row] = list(rows)
         self.step_losses: list[float] = []
+        self.lowest_loss = 0.0
         self.interrupted = False
 
     def __getitem__(self, column: str) -> list[float]:
@@ -67,7 +70,7 @@ class History(Mapping[str, list[float]]):
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the curves of loss and metrics. Returns the matplotlib figure, and writes it to ``path`` when one is given."""
-        return draw_curves(self, path, step_losses=self.step_losses)
+        return draw_curves(self, path, step_losses=self.step_losses, lowest_loss=self.lowest_loss)
 
     def to_jsonl(self, path: str | os.PathLike[str]) -> None:
         """Write one JSON object per epoch and line."""
@@ -115,6 +118,8 @@ class Metrics(Callback):
         rows = len(learner.target)
         summed = getattr(learner.loss_function, "reduction", "mean") == "sum"
         self.loss.add(learner.loss.item() / (rows if summed else 1), rows)
+        if learner.training:
+            learner.history.lowest_loss = lowest_loss(learner.loss_function, learner.prediction, learner.target)
         for metric in self.metrics:
             metric.update(learner.prediction, learner.target)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -84,3 +85,26 @@ def resolve_loss(given: str | Callable[..., Any], task: str | None) -> tuple[Cal
             # The loss knows better than the task's name whether its outputs are logits or log-probabilities.
             return function, meaning if task in (None, meaning.name) else TASKS[task]
     return function, TASKS[task or "regression"]
+
+
+def entropy_of_smoothed(smoothing: float, classes: int) -> float:
+    """The entropy of a smoothed target, which the cross-entropy cannot go below.
+
+    >>> round(entropy_of_smoothed(0.1, 10), 4)
+    0.5003
+    """
+    rest = smoothing / classes
+    right = 1 - smoothing + rest
+    return -right * math.log(right) - (classes - 1) * (rest * math.log(rest) if rest else 0.0)
+
+
+def lowest_loss(function: Callable[..., Any], prediction: Tensor, target: Tensor) -> float:
+    """The loss of perfect answers, as far as the loss alone says: 0, and more where labels are smoothed.
+
+    With class weights, or targets that are probabilities, it is another one for each row: then 0.
+    """
+    given = function.keywords if isinstance(function, functools.partial) else vars(function) if isinstance(function, nn.Module) else {}
+    smoothing, weight = given.get("label_smoothing", 0.0), getattr(function, "weight", given.get("weight"))
+    if not smoothing or weight is not None or target.dtype.kind == "f":
+        return 0.0
+    return entropy_of_smoothed(smoothing, prediction.shape[1 if prediction.ndim > 1 else 0])

@@ -16,11 +16,16 @@ NOT_DRAWN = {"epoch", "lr", "samples_per_second", "seconds"}
 UNITS = {"loss": "mean over the rows of the epoch", "mae": "unit of the target"}
 MARKERS_UP_TO = 40  # epochs; beyond that, markers melt into a thick line
 STEPS_UP_TO = 3  # epochs; more of them show the way without the noise of steps
+LOWEST = "lowest possible with label smoothing"
 LOG_FROM = 50.0  # a loss that falls by this factor is told better on a logarithmic axis
 
 
 def draw_curves(
-    history: Mapping[str, Sequence[float]], path: Path | None = None, title: str = "", step_losses: Sequence[float] = ()
+    history: Mapping[str, Sequence[float]],
+    path: Path | None = None,
+    title: str = "",
+    step_losses: Sequence[float] = (),
+    lowest_loss: float = 0.0,
 ) -> Figure:
     """Draw one panel for the loss and one for each metric.
 
@@ -29,6 +34,7 @@ def draw_curves(
         path: PNG file to write, or None.
         title: heading of the whole picture.
         step_losses: the loss of each step, drawn behind that of the epochs where these are few.
+        lowest_loss: what the loss cannot go below with smoothed labels, drawn as a thin line; 0 for none.
 
     Raises:
         UsageError: no epoch was finished.
@@ -40,14 +46,14 @@ def draw_curves(
     figure = new_figure(5.2 * len(names), 4.2, title)
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
-        draw_panel(panel, history, name)
+        draw_panel(panel, history, name, lowest_loss if name == "loss" else 0.0)
     if len(step_losses) and "loss" in names and len(history["epoch"]) <= STEPS_UP_TO:
         draw_steps(panels[names.index("loss")], step_losses, len(history["epoch"]))
     return save_figure(figure, path)
 
 
-def draw_panel(panel: Axes, history: Mapping[str, Sequence[float]], name: str) -> None:
-    """Draw one quantity over the epochs: training, and validation where it was measured."""
+def draw_panel(panel: Axes, history: Mapping[str, Sequence[float]], name: str, lowest: float = 0.0) -> None:
+    """Draw one quantity over the epochs: training, validation where it was measured, and the lowest value where that is not 0."""
     epochs = list(history["epoch"])
     marker = "o" if len(epochs) <= MARKERS_UP_TO else None
     size = 8 if len(epochs) == 1 else 4
@@ -66,12 +72,14 @@ def draw_panel(panel: Axes, history: Mapping[str, Sequence[float]], name: str) -
             linewidth=1.8,
             label=f"{label} (last: {last})",
         )
+    if lowest:
+        panel.axhline(lowest, color="0.45", linewidth=0.9, linestyle=(0, (5, 4)), zorder=1, label=f"{LOWEST} ({lowest:.3g})")
     tidy(panel, name.capitalize(), "epoch", "share of right answers" if share else UNITS.get(name, ""))
     integer_ticks(panel)
     if len(epochs) == 1:
         panel.set_xlim(epochs[0] - 1, epochs[0] + 1)
         panel.set_xticks(epochs)
-    scale(panel, [value for _, _, _, values in drawn for value in values], share)
+    scale(panel, [value for _, _, _, values in drawn for value in values] + [lowest] * (lowest > 0), share)
     panel.legend(loc="best", fontsize=TICK, frameon=True, framealpha=0.9, edgecolor="none")
     panel.xaxis.label.set_fontsize(LABEL)
 
