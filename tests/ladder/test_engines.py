@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import gradus
-from gradus.ladder import engines
-from gradus.ladder.engines import Network, make_network
+from gradus.ladder import complex_step as judge
+from gradus.ladder import engine_costs, engines
+from gradus.ladder.complex_step import Network, make_network
 
 torch = pytest.importorskip("torch")
 
@@ -35,7 +36,7 @@ def by_pytorch(network: Network) -> tuple[float, list[np.ndarray]]:
 @pytest.mark.parametrize("engine", ["layers", "closures", "tape", "gradus", "gradus compiled", "complex step"])
 def test_every_engine_agrees_with_pytorch(engine: str, numbers: dict) -> None:
     network = make_network(**numbers)
-    others = {"gradus": lambda n: engines.with_gradus(n, compiled=False), "complex step": lambda n: lambda: engines.complex_step(n)}
+    others = {"gradus": lambda n: engines.with_gradus(n, compiled=False), "complex step": lambda n: lambda: judge.complex_step(n)}
     step = (engines.engines("numpy") | others)[engine](network)
     loss, gradients = by_pytorch(network)
     for _ in range(2):  # a second step does not add to the first
@@ -118,7 +119,7 @@ def test_the_compiled_step_spares_the_interpreter(tier: str) -> None:
 
 
 def test_timings_have_a_row_for_each_engine() -> None:
-    times = {row.engine: row for row in engines.timings(make_network(dtype=np.float32), repeats=2, tier="numpy")}
+    times = {row.engine: row for row in engine_costs.timings(make_network(dtype=np.float32), repeats=2, tier="numpy")}
     assert set(times) == {"layers", "closures", "tape", "gradus", "gradus compiled"}
     assert times["gradus"].speed == 1
     for row in times.values():
@@ -136,19 +137,19 @@ def test_work_is_what_the_compiled_graph_does(n: int, widths: tuple[int, int, in
         elif call.record.name not in ("permute_dims", "astype"):  # these do no arithmetic
             elsewhere += max(sizes) if max(sizes) > 1 else 0
     parameters = widths[0] * widths[1] + widths[1] + widths[1] * widths[2] + widths[2]
-    found = engines.work(n, widths)
+    found = engine_costs.work(n, widths)
     assert found.forward_products + found.backward_products == products
     assert found.elsewhere == elsewhere + 2 * parameters
     assert found.share == pytest.approx(products / (products + elsewhere + 2 * parameters))
 
 
 def test_nearly_all_arithmetic_is_products() -> None:
-    assert 0.98 < engines.work().share < 1
-    assert engines.work(1, (784, 50, 10)).share < 0.8  # with one example at a time the update weighs as much
+    assert 0.98 < engine_costs.work().share < 1
+    assert engine_costs.work(1, (784, 50, 10)).share < 0.8  # with one example at a time the update weighs as much
 
 
 def test_nobody_computes_the_gradient_of_the_data() -> None:
-    assert engines.matrix_products() == 5
+    assert engine_costs.matrix_products() == 5
     network = make_network()
     x, w1 = engines.tape.Tensor(network.x), engines.tape.Tensor(network.w1, requires_grad=True)
     assert [parent for parent, _ in (x @ w1).history] == [w1]

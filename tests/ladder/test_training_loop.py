@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradus.data import mnist
-from gradus.ladder import training_loop, training_stages
+from gradus.ladder import training_loop, training_mistakes, training_stages
 from gradus.ladder.data_loader import DataLoader, Dataset, Sampler
 from gradus.ladder.module import Dropout, LinearLayer, ReLU, Sequential
 from gradus.ladder.tape_of_layers import Parameter
@@ -125,7 +125,7 @@ def test_an_optimizer_without_parameters_is_refused() -> None:
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
 def test_a_parameter_named_twice_moves_once(momentum: float) -> None:
-    once, twice = training_stages.named_twice(momentum, steps=4)
+    once, twice = training_mistakes.named_twice(momentum, steps=4)
     p = torch.zeros((), requires_grad=True)
     optimizer = torch.optim.SGD([p], lr=1.0, momentum=momentum)
     for _ in range(4):
@@ -151,7 +151,7 @@ def test_tied_layers_are_updated_once() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_forgotten_gradients_add_up(seed: int) -> None:
-    losses = training_stages.forgotten_zero_grad(make_task(seed, epochs=20))
+    losses = training_mistakes.forgotten_zero_grad(make_task(seed, epochs=20))
     assert losses.right[0] == losses.mistaken[0]
     assert losses.right[1] == losses.mistaken[1]  # the first step is the same
     assert losses.right[2] != losses.mistaken[2]

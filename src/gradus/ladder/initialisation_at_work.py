@@ -182,5 +182,5 @@ def hard_coded_scale(
     x, w = rng.standard_normal((batch, inputs)), rng.standard_normal((outputs, inputs))
     wrong, right = (x @ (w * math.sqrt(2.0 / n)).T for n in (written, inputs))
     normal, uniform = right + rng.standard_normal(outputs), right + rng.random(outputs)
-    spreads = [float(sums.std()) for sums in (wrong, right, normal, uniform)]
-    return FirstLayer(*spreads, float(uniform.mean()))
+    found = (wrong.std(), right.std(), normal.std(), uniform.std(), uniform.mean())
+    return FirstLayer(*map(float, found))

@@ -1,13 +1,14 @@
-"""The training loop in eleven stages, from four arrays updated by hand to shuffled loaders and validation.
+"""The training loop in eleven stages, from four arrays updated by hand to loaders and validation.
 
-Each stage is a function that takes a `Task` and returns the loss of every batch; it removes one thing that the one before had to spell
-out. All give exactly the same losses, to the last bit (`agreement`). What they arrive at is `training_loop` and `data_loader`.
+Each stage is a function that takes a `Task` and returns the loss of every batch; it removes one
+thing that the one before had to spell out. All give exactly the same losses, to the last bit
+(`agreement`). What they arrive at is `training_loop` and `data_loader`.
 
-What happens when the gradients are not cleared: `forgotten_zero_grad`. What happens when an optimiser is given a parameter twice:
-`named_twice`.
+Two mistakes that one can make with it are in `training_mistakes`.
 
-Sources: Jeremy Howard, Practical Deep Learning for Coders, part 2, 2019 (the loop grows in this order, up to loaders with samplers and
-validation); Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020, chapters 17 and 19.
+Sources: Jeremy Howard, Practical Deep Learning for Coders, part 2, 2019 (the loop grows in this
+order, up to loaders with samplers and validation); Jeremy Howard and Sylvain Gugger, Deep Learning
+for Coders with fastai and PyTorch, 2020, chapters 17 and 19.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ from gradus.ladder.training_loop import SGD, fit, train_epoch
 
 
 class Task(NamedTuple):
-    """What is to be learnt, and how: x (N, n_in), labels y (N,), others to validate on, the three widths, and the numbers of the loop."""
+    """What is to be learnt, and the numbers of the loop.
+
+    x (N, n_in) with labels y (N,), others to validate on, and the three widths of the network.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -47,7 +51,9 @@ class Task(NamedTuple):
 
 
 def make_task(seed: int = 0, n: int = 500, **numbers: Any) -> Task:
-    """Points in the plane, two classes: do the signs of both coordinates differ? No straight line tells them apart.
+    """Points in the plane, two classes: do the signs of both coordinates differ?
+
+    No straight line tells them apart.
 
     >>> task = make_task(n=4)
     >>> (task.x[:, 0] < 0).tolist(), (task.x[:, 1] < 0).tolist(), task.y.tolist()
@@ -83,8 +89,10 @@ def manual(task: Task) -> list[float]:
     return losses
 
 
-def loop_over_parameters(task: Task, model: Callable[[Tensor], Tensor], parameters: Callable[[], Iterable[Parameter]]) -> list[float]:
-    """The loop of stages 2 to 6: whatever the model is made of, its parameters are updated in one line."""
+def loop_over_parameters(
+    task: Task, model: Callable[[Tensor], Tensor], parameters: Callable[[], Iterable[Parameter]]
+) -> list[float]:
+    """The loop of stages 2 to 6: whatever the model is made of, one line updates it."""
     losses = []
     for x, y in slices(task):
         loss = cross_entropy(model(Tensor(x)), y)
@@ -97,10 +105,11 @@ def loop_over_parameters(task: Task, model: Callable[[Tensor], Tensor], paramete
 
 
 def with_parameters(task: Task) -> list[float]:
-    """2. Layers list their parameters, so the update is a loop; the list of layers is still kept by hand."""
+    """2. Layers list their parameters, so the update is a loop; the list of layers is by hand."""
     rng, (n_in, hidden, n_out) = np.random.default_rng(task.seed), task.widths
     l1, l2 = PlainLinear(rng, n_in, hidden), PlainLinear(rng, hidden, n_out)
-    return loop_over_parameters(task, lambda x: l2(relu(l1(x))), lambda: [*l1.parameters(), *l2.parameters()])
+    both = lambda: [*l1.parameters(), *l2.parameters()]
+    return loop_over_parameters(task, lambda x: l2(relu(l1(x))), both)
 
 
 def with_dummy_module(task: Task) -> list[float]:
@@ -110,7 +119,7 @@ def with_dummy_module(task: Task) -> list[float]:
 
 
 class ByHand(Module):
-    """Layers in a plain list, which `__setattr__` cannot look into: they are registered by `add_module`."""
+    """Layers in a plain list, into which `__setattr__` cannot look: `add_module` registers them."""
 
     def __init__(self, layers: Sequence[Module]) -> None:
         self.layers = layers
@@ -198,7 +207,10 @@ def with_data_loader(task: Task) -> list[float]:
 
 
 def with_sampler(task: Task) -> list[float]:
-    """10. A sampler says which examples come, `collate` makes a batch of them: any order, any data. Here the order is 0, 1, 2, …"""
+    """10. A sampler says which examples come, `collate` makes a batch of them: any order, any data.
+
+    Here the order is 0, 1, 2, …
+    """
     model, data = Sequential(*network(task)), Dataset(task.x, task.y)
     optimizer = SGD(model.parameters(), task.lr)
     loader = DataLoader(data, task.batch_size, Sampler(len(data)), collate)
@@ -209,7 +221,8 @@ def with_validation(task: Task) -> list[float]:
     """11. The whole loop; looking at other data after each epoch does not change the training."""
     model = Sequential(*network(task))
     optimizer = SGD(model.parameters(), task.lr)
-    loader, valid = DataLoader(Dataset(task.x, task.y), task.batch_size), DataLoader(Dataset(task.x_valid, task.y_valid), 128)
+    loader = DataLoader(Dataset(task.x, task.y), task.batch_size)
+    valid = DataLoader(Dataset(task.x_valid, task.y_valid), 128)
     return fit(task.epochs, model, optimizer, loader, valid).losses
 
 
@@ -229,7 +242,7 @@ STAGES = (
 
 
 class StageRow(NamedTuple):
-    """A stage, its last loss, and the largest difference of any of its losses from those of the stage before."""
+    """A stage, its last loss, and the largest difference of its losses from the stage before."""
 
     stage: str
     last_loss: float
@@ -246,55 +259,7 @@ def agreement(task: Task | None = None) -> list[StageRow]:
     for stage in STAGES:
         losses = stage(make_task() if task is None else task)
         before = losses if before is None else before
-        rows.append(StageRow(stage.__name__, losses[-1], max(abs(a - b) for a, b in zip(losses, before, strict=True))))
+        difference = max(abs(a - b) for a, b in zip(losses, before, strict=True))
+        rows.append(StageRow(stage.__name__, losses[-1], difference))
         before = losses
     return rows
-
-
-class Losses(NamedTuple):
-    """The same training, as it should be and with the mistake."""
-
-    right: list[float]
-    mistaken: list[float]
-
-
-def forgotten_zero_grad(task: Task | None = None) -> Losses:
-    """Without `zero_grad` each step goes along the sum of all gradients so far: the loss leaps about and does not come down.
-
-    >>> losses = forgotten_zero_grad(make_task(epochs=20))
-    >>> losses.right[-1] < 0.2 < max(losses.mistaken[-8:])
-    True
-    """
-    task = make_task() if task is None else task
-
-    class Forgetful(SGD):
-        def zero_grad(self) -> None:
-            """Does nothing."""
-
-    def run(kind: type[SGD]) -> list[float]:
-        model = Sequential(*network(task))
-        optimizer, loader = kind(model.parameters(), task.lr), DataLoader(Dataset(task.x, task.y), task.batch_size)
-        return [loss for _ in range(task.epochs) for loss in train_epoch(model, optimizer, loader)]
-
-    return Losses(run(SGD), run(Forgetful))
-
-
-def named_twice(momentum: float = 0.9, steps: int = 3) -> tuple[float, float]:
-    """Where a parameter stands after steps with gradient 1 and lr 1: named once, and twice in a list that nobody rid of doubles.
-
-    Twice is not only twice as far: the velocity is updated twice as well, and later steps drift further apart.
-
-    >>> named_twice(momentum=0.0), named_twice(momentum=0.5, steps=2)
-    ((-3.0, -6.0), (-2.5, -6.125))
-    """
-
-    def run(doubled: bool) -> float:
-        p = Parameter(np.array(0.0))
-        optimizer = SGD([p, p], lr=1.0, momentum=momentum)
-        optimizer.parameters = [p, p] if doubled else optimizer.parameters
-        for _ in range(steps):
-            p.grad = np.array(1.0)
-            optimizer.step()
-        return float(p.value)
-
-    return run(False), run(True)
