@@ -20,7 +20,7 @@ from gradus.mode import MODE
 from gradus.primitive import REGISTRY, normalize_axes
 from gradus.tape import apply
 from gradus.tensors import Tensor, wrap
-from gradus.torch_table import FUNCTIONS, METHODS, both, function, method, sizes_of, tensor_of
+from gradus.torch_table import FUNCTIONS, METHODS, both, function, function_named, method, sizes_of, tensor_of
 
 ValuesIndices = namedtuple("ValuesIndices", ["values", "indices"])
 
@@ -78,8 +78,19 @@ def view(self: Any, *shape: Any) -> Any:
     return ops.reshape(self, sizes_of(shape))
 
 
-FUNCTIONS["reshape"] = lambda input, shape: reshape(input, shape)
-METHODS["reshape_as"] = METHODS["view_as"] = lambda self, other: reshape(self, other.shape)
+@function_named("reshape")
+def _reshape(input: Any, shape: Any) -> Any:
+    """The same values under another shape; one length may be -1."""
+    return reshape(input, shape)
+
+
+@method
+def reshape_as(self: Any, other: Any) -> Any:
+    """The same values in the shape of another tensor."""
+    return reshape(self, other.shape)
+
+
+METHODS["view_as"] = reshape_as
 
 
 @both
@@ -123,7 +134,10 @@ def permute(self: Any, *dims: Any) -> Any:
     return ops.permute_dims(self, axes)
 
 
-FUNCTIONS["permute"] = lambda input, dims: permute(input, tuple(dims))
+@function_named("permute")
+def _permute(input: Any, dims: Any) -> Any:
+    """The axes in another order."""
+    return permute(input, tuple(dims))
 
 
 @both
@@ -191,8 +205,16 @@ def expand(self: Any, *sizes: Any) -> Any:
     return ops.broadcast_to(self, tuple([self.shape[k - offset] if n == -1 else n for k, n in enumerate(shape)]))
 
 
-METHODS["expand_as"] = lambda self, other: expand(self, tuple(other.shape))
-FUNCTIONS["broadcast_to"] = METHODS["broadcast_to"] = lambda input, shape: expand(input, tuple(shape))
+@method
+def expand_as(self: Any, other: Any) -> Any:
+    """Axes of length 1 repeated without copying, to the shape of another tensor."""
+    return expand(self, tuple(other.shape))
+
+
+@both
+def broadcast_to(input: Any, shape: Any) -> Any:
+    """Axes of length 1 repeated without copying; -1 keeps a length."""
+    return expand(input, tuple(shape))
 
 
 @method

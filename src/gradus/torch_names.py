@@ -57,8 +57,10 @@ def _install_elementwise() -> None:
             continue
         fast = {1: unary_method, 2: binary_method}.get(len(record.inputs))
         quick = fast(record) if fast is not None and not record.params and None not in record.savers else None
+        assert record.function is not None
+        if quick is not None:
+            quick.__name__, quick.__doc__ = record.name, record.function.__doc__
         for name in ALIASES.get(record.name, (record.name,)):
-            assert record.function is not None
             FUNCTIONS[name] = record.function
             METHODS[name] = quick or as_method(record.function)
     FUNCTIONS["pow"], METHODS["pow"] = ops.pow, as_method(ops.pow)
@@ -135,7 +137,12 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     return ops.where(_mask(condition, "where"), input, other)
 
 
-METHODS["where"] = lambda self, condition, other: where(condition, self, other)
+def _where(self: Any, condition: Any, other: Any) -> Any:
+    """This tensor where the condition holds, else ``other``."""
+    return where(condition, self, other)
+
+
+METHODS["where"] = _where
 
 
 def _mask(condition: Any, name: str) -> Any:
@@ -487,16 +494,30 @@ def _fresh(self: Tensor, array: Any, name: str) -> Tensor:
     return inplace.write(self, wrap(ops.astype(array, self.value.dtype)), name)
 
 
-METHODS["fill_"] = lambda self, value: (
-    copy_(self, value) if isinstance(value, Tensor) else _fresh(self, np.full(self.value.shape, value, self.value.dtype), "fill_")
-)
-METHODS["zero_"] = lambda self: _fresh(self, np.zeros(self.value.shape, self.value.dtype), "zero_")
-METHODS["uniform_"] = lambda self, a=0.0, b=1.0, generator=None: _fresh(
-    self, a + (b - a) * random.uniform(self.value.shape, self.value.dtype, generator), "uniform_"
-)
-METHODS["normal_"] = lambda self, mean=0.0, std=1.0, generator=None: _fresh(
-    self, mean + std * random.normal(self.value.shape, self.value.dtype, generator), "normal_"
-)
+@method
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """One value everywhere."""
+    if isinstance(value, Tensor):
+        return copy_(self, value)
+    return _fresh(self, np.full(self.value.shape, value, self.value.dtype), "fill_")
+
+
+@method
+def zero_(self: Tensor) -> Tensor:
+    """Zeros everywhere."""
+    return _fresh(self, np.zeros(self.value.shape, self.value.dtype), "zero_")
+
+
+@method
+def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
+    """Random numbers in [a, b), all equally likely."""
+    return _fresh(self, a + (b - a) * random.uniform(self.value.shape, self.value.dtype, generator), "uniform_")
+
+
+@method
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
+    """Random numbers of the normal distribution."""
+    return _fresh(self, mean + std * random.normal(self.value.shape, self.value.dtype, generator), "normal_")
 
 
 def _whole_bounds(bounds: tuple[Any, ...], named: dict[str, Any], dtype: Any) -> tuple[int, int]:

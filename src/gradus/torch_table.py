@@ -56,6 +56,16 @@ def _device_checked(f: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
+def function_named(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An entry that is a function only and takes other arguments than the method of the same name."""
+
+    def enter(f: Callable[..., Any]) -> Callable[..., Any]:
+        f.__name__ = f.__qualname__ = name
+        return function(f)
+
+    return enter
+
+
 def method(f: Callable[..., Any]) -> Callable[..., Any]:
     """An entry that is a method of Tensor only."""
     METHODS[f.__name__] = f
@@ -108,26 +118,97 @@ def _cast(self: Any, dtype: Any) -> Any:
     return self if self.dtype == dtype else ops.astype(self, np.dtype(dtype))
 
 
+def _conversion(name: str, dtype: Any) -> None:
+    def convert(self: Any) -> Any:
+        return _cast(self, dtype)
+
+    convert.__name__ = name
+    convert.__doc__ = f"The tensor in {np.dtype(dtype)}; itself if that is its dtype."
+    method(convert)
+
+
 for _name in ("float", "double", "half", "long", "int", "short"):
-    METHODS[_name] = functools.partialmethod(_cast, getattr(dtypes, _name))
-METHODS["bool"] = functools.partialmethod(_cast, dtypes.bool_)
-METHODS["type_as"] = lambda self, other: _cast(self, other.dtype)
-METHODS["cpu"] = lambda self: self
-METHODS["dim"] = METHODS["ndimension"] = lambda self: self.value.ndim
-METHODS["numel"] = METHODS["nelement"] = lambda self: int(self.value.size)
-METHODS["element_size"] = lambda self: self.value.itemsize
-METHODS["is_floating_point"] = lambda self: self.value.dtype.kind == "f"
-METHODS["is_contiguous"] = lambda self: bool(self.value.flags.c_contiguous)
-METHODS["data_ptr"] = lambda self: self.value.__array_interface__["data"][0]
-METHODS["size"] = lambda self, dim=None: self.shape if dim is None else self.value.shape[dim]
+    _conversion(_name, getattr(dtypes, _name))
+_conversion("bool", dtypes.bool_)
+_conversion("byte", dtypes.uint8)
+_conversion("char", dtypes.int8)
+
+
+@method
+def type_as(self: Any, other: Any) -> Any:
+    """The tensor in the dtype of another one."""
+    return _cast(self, other.dtype)
+
+
+@method
+def cpu(self: Any) -> Any:
+    """The tensor itself, which lies in the memory of the CPU."""
+    return self
+
+
+@method
+def dim(self: Any) -> int:
+    """How many axes it has."""
+    return self.value.ndim
+
+
+METHODS["ndimension"] = dim
+
+
+@both
+def numel(input: Any) -> int:
+    """How many elements it has."""
+    return int(input.value.size)
+
+
+METHODS["nelement"] = numel
+
+
+@method
+def element_size(self: Any) -> int:
+    """How many bytes one element takes."""
+    return self.value.itemsize
+
+
+@both
+def is_floating_point(input: Any) -> bool:
+    """Whether its elements are fractions: float16, float32 or float64."""
+    return input.value.dtype.kind == "f"
+
+
+@method
+def is_contiguous(self: Any) -> bool:
+    """Whether its elements lie in C order, without gaps."""
+    return bool(self.value.flags.c_contiguous)
+
+
+@method
+def data_ptr(self: Any) -> int:
+    """The address of its first element."""
+    return self.value.__array_interface__["data"][0]
+
+
+@method
+def size(self: Any, dim: int | None = None) -> Any:
+    """The shape, or the length of one axis."""
+    return self.shape if dim is None else self.value.shape[dim]
+
+
+@method
+def backward(self: Any, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
+    """Add to the ``grad`` of every leaf what this tensor's derivative by it is, as :func:`gradus.autograd.backward` does."""
+    autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+
+
+@function
+def is_tensor(obj: Any) -> bool:
+    """Whether it is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
 METHODS["__setitem__"] = inplace.set_item
-METHODS["backward"] = lambda self, gradient=None, retain_graph=None, create_graph=False, inputs=None: autograd.backward(
-    self, gradient, retain_graph, create_graph, inputs
-)
 METHODS["register_hook"] = autograd.register_hook
 METHODS["retain_grad"] = autograd.retain_grad
-FUNCTIONS["numel"] = lambda input: int(input.value.size)
-FUNCTIONS["is_tensor"] = lambda x: isinstance(x, Tensor)
 
 
 @method
@@ -298,14 +379,42 @@ def _like(name: str, create: Callable[..., Any]) -> None:
 
 for _name, _create in {"zeros": zeros, "ones": ones, "empty": empty, "rand": rand, "randn": randn}.items():
     _like(_name + "_like", _create)
-METHODS["new_zeros"] = lambda self, *size, dtype=None: zeros(*size, dtype=dtype or self.dtype)
-METHODS["new_ones"] = lambda self, *size, dtype=None: ones(*size, dtype=dtype or self.dtype)
+
+
+@method
+def new_zeros(self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros in another shape, in this tensor's dtype."""
+    return zeros(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+
+@method
+def new_ones(self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones in another shape, in this tensor's dtype."""
+    return ones(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+
+@method
+def new_empty(self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros, as :func:`gradus.empty` gives, in another shape, in this tensor's dtype."""
+    return empty(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
 
 @function
 def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor filled with one value."""
     return _made(ops.full(sizes_of((size,)), fill_value, dtype), requires_grad)
+
+
+@method
+def new_full(self: Any, size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """One value in another shape, in this tensor's dtype."""
+    return full(size, fill_value, dtype or self.dtype, device, requires_grad)
+
+
+@method
+def new_tensor(self: Any, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor of a copy of ``data`` in this tensor's dtype."""
+    return tensor(data, dtype or self.dtype, device, requires_grad)
 
 
 @function

@@ -267,7 +267,13 @@ TABLE = [
     # Type and memory.
     Row("clone detach numel is_floating_point", "r", ALL, SHAPES),
     Row(
-        "float double half long int short bool contiguous is_contiguous dim ndimension nelement element_size stride size cpu T type",
+        "float double half long int short byte char bool",
+        "r",
+        ALL,
+        [*SHAPES[:3], (3,), (2, 3)],
+    ),
+    Row(
+        "contiguous is_contiguous dim ndimension nelement element_size stride size cpu T type",
         "r",
         ALL,
         [*SHAPES[:3], (3,), (2, 3)],
@@ -310,7 +316,7 @@ TABLE = [
 
 ELSEWHERE = {
     "tensor as_tensor asarray from_numpy zeros ones empty full arange linspace eye": "test_parity_creation.py",
-    "zeros_like ones_like empty_like full_like new_zeros new_ones": "test_parity_creation.py",
+    "zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full new_tensor": "test_parity_creation.py",
     "rand randn randint randperm rand_like randn_like manual_seed uniform_ normal_ random_": "numbers differ: test_parity_creation.py",
     "cat concat concatenate stack einsum is_tensor": "take lists of tensors; test_parity_creation.py",
     "__getitem__ __setitem__": "test_indexing.py",

@@ -37,6 +37,7 @@ class LearningRates:
 
     @property
     def suggestion(self) -> float:
+        """The rate at which the loss fell fastest."""
         best = int(np.argmin(self.losses))
         if best < 2:
             raise UsageError(

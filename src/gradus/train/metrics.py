@@ -40,12 +40,15 @@ class Metric:
         self.mean = Mean()
 
     def reset(self) -> None:
+        """Forget what was seen: a new pass begins."""
         self.mean.reset()
 
     def update(self, outputs: Tensor, target: Tensor) -> None:
+        """Take in the outputs of one batch and what they should have been."""
         raise NotImplementedError
 
     def value(self) -> float:
+        """The metric of all that was seen since the last ``reset``."""
         return self.mean.value()
 
     def __call__(self, outputs: Any, target: Any) -> float:
