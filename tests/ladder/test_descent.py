@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 
 from gradus.ladder import descent
+from gradus.ladder import difference_quotients as quotients
 
 
 def test_the_derivative_is_the_limit_of_chords() -> None:
     """For a cubic the chord's error is known exactly: 3x h + h², and h² for the central one."""
     for h in (0.5, 0.25, 2.0**-10):
-        assert descent.difference_quotient(lambda x: x**3, 2.0, h) == 12.0 + 6.0 * h + h * h
-        assert descent.central_difference(lambda x: x**3, 2.0, h) == 12.0 + h * h
+        assert quotients.difference_quotient(lambda x: x**3, 2.0, h) == 12.0 + 6.0 * h + h * h
+        assert quotients.central_difference(lambda x: x**3, 2.0, h) == 12.0 + h * h
 
 
 @pytest.mark.parametrize(
     "f, slope, x", [(math.exp, math.exp, 1.0), (math.sin, math.cos, 0.7), (math.sqrt, lambda x: 0.5 / math.sqrt(x), 3.0)]
 )
 def test_a_smaller_step_is_better_until_rounding_wins(f, slope, x) -> None:
-    rows = {round(-math.log10(row.h)): row for row in descent.quotients(f, slope, x)}
+    rows = {round(-math.log10(row.h)): row for row in quotients.quotients(f, slope, x)}
     assert 8.0 < rows[2].forward_error / rows[3].forward_error < 12.0  # first order: a tenth of the step, a tenth of the error
     assert 80.0 < rows[1].central_error / rows[2].central_error < 120.0  # second order: a hundredth
     best_forward = min(rows, key=lambda digits: rows[digits].forward_error)
@@ -36,16 +37,16 @@ def test_numerical_gradient_of_a_matrix_function_and_that_x_is_left_alone() -> N
     rng = np.random.default_rng(0)
     a, x = rng.standard_normal((3, 4)), rng.standard_normal((4, 2))
     kept = x.copy()
-    found = descent.numerical_gradient(lambda x: float(((a @ x) ** 2).sum()), x)
+    found = quotients.numerical_gradient(lambda x: float(((a @ x) ** 2).sum()), x)
     np.testing.assert_allclose(found, 2.0 * a.T @ a @ x, rtol=1e-8, atol=1e-8)
     assert np.array_equal(x, kept) and found.shape == x.shape
-    assert descent.numerical_gradient(lambda x: float(x.sum()), np.ones((2, 2), dtype=np.int64)).dtype == np.float64
-    assert descent.numerical_gradient(lambda x: float(x**2), np.array(3.0)).shape == ()
+    assert quotients.numerical_gradient(lambda x: float(x.sum()), np.ones((2, 2), dtype=np.int64)).dtype == np.float64
+    assert quotients.numerical_gradient(lambda x: float(x**2), np.array(3.0)).shape == ()
 
 
 def test_numerical_gradient_far_from_zero() -> None:
     """A step of 6e-6 beside 1e9 would be lost to rounding; the step grows with x."""
-    found = descent.numerical_gradient(lambda x: float(np.log(x).sum()), np.array([1e9, 1e-2]))
+    found = quotients.numerical_gradient(lambda x: float(np.log(x).sum()), np.array([1e9, 1e-2]))
     np.testing.assert_allclose(found, [1e-9, 1e2], rtol=1e-6)
 
 
@@ -55,9 +56,13 @@ def test_the_gradient_of_the_toy(seed: int) -> None:
     x, y = np.random.default_rng(seed).standard_normal((2, 2))
     leaf = torch.tensor(x, requires_grad=True)
     (2 * leaf[0] + 3 * leaf[1].square() * torch.tensor(y)[0] + torch.tensor(y)[1]).backward()
-    np.testing.assert_allclose(descent.toy_gradient(x, y), leaf.grad.numpy(), rtol=1e-14)
-    np.testing.assert_allclose(descent.toy_gradient(x, y), [2.0, 6.0 * x[1] * y[0]], rtol=1e-14)
-    np.testing.assert_allclose(descent.numerical_gradient(lambda x: descent.toy(x, y), x), descent.toy_gradient(x, y), rtol=1e-7)
+    np.testing.assert_allclose(quotients.toy_gradient(x, y), leaf.grad.numpy(), rtol=1e-14)
+    np.testing.assert_allclose(quotients.toy_gradient(x, y), [2.0, 6.0 * x[1] * y[0]], rtol=1e-14)
+    np.testing.assert_allclose(
+        quotients.numerical_gradient(lambda x: quotients.toy(x, y), x),
+        quotients.toy_gradient(x, y),
+        rtol=1e-7,
+    )
 
 
 def test_the_ten_points_on_the_parabola() -> None:
@@ -102,7 +107,7 @@ def test_descent_on_a_surface() -> None:
     assert (np.diff(heights) <= 0).all() and heights[-1] < 1e-12
     assert np.sign(path[:6, 1]).tolist() == [1, -1, 1, -1, 1, -1]  # from wall to wall of the valley
     assert (path[:, 0] > 0).all()  # and slowly along it
-    np.testing.assert_allclose(descent.numerical_gradient(descent.bowl, path[0]), descent.bowl_gradient(path[0]), rtol=1e-8)
+    np.testing.assert_allclose(quotients.numerical_gradient(descent.bowl, path[0]), descent.bowl_gradient(path[0]), rtol=1e-8)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -127,7 +132,7 @@ def test_descent_stays_in_the_valley_where_it_starts() -> None:
     np.testing.assert_allclose(ends, roots[[0, 2]], atol=1e-10)
     assert descent.two_valleys(ends[0]) < descent.two_valleys(ends[1]) - 0.4  # the right one is not the lowest
     for x in np.linspace(-2.0, 2.0, 9):
-        assert descent.numerical_gradient(descent.two_valleys, x) == pytest.approx(descent.two_valleys_gradient(x), abs=1e-7)
+        assert quotients.numerical_gradient(descent.two_valleys, x) == pytest.approx(descent.two_valleys_gradient(x), abs=1e-7)
 
 
 def test_the_landscape_has_the_gradient_and_the_minima_of_its_formula() -> None:
@@ -138,7 +143,7 @@ def test_the_landscape_has_the_gradient_and_the_minima_of_its_formula() -> None:
     height.sum().backward()
     np.testing.assert_allclose(descent.landscape(points), height.detach().numpy(), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(descent.landscape_gradient(points), p.grad.numpy(), rtol=1e-10, atol=1e-12)
-    numeric = descent.numerical_gradient(descent.landscape, points[0])
+    numeric = quotients.numerical_gradient(descent.landscape, points[0])
     np.testing.assert_allclose(descent.landscape_gradient(points[0]), numeric, rtol=1e-6, atol=1e-7)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.polynomial import polynomial as oracle
 
-from gradus.ladder.polynomial import Polynomial, Timer, callback_styles, changed, counted, late_binding, recorded, sum_of_squares
+from gradus.ladder.contexts_and_callbacks import Timer, callback_styles, changed, counted, late_binding, recorded, sum_of_squares
+from gradus.ladder.polynomial import Polynomial
 
 DRAWS = [np.random.default_rng(seed).integers(-9, 10, size=(2, size)) for seed, size in enumerate([1, 2, 3, 6])]
 

@@ -35,7 +35,7 @@ STANDS_ON = {
     "training_mistakes": {"tape_of_layers", "module", "training_loop", "data_loader", "training_stages"},
     "training_stages": {"tape_of_layers", "module", "training_loop", "data_loader"},
 }
-WITHOUT_NUMPY = ["polynomial", "symbolic"]
+WITHOUT_NUMPY = ["polynomial", "contexts_and_callbacks", "symbolic"]
 
 
 def imported(rung: str) -> set[str]:
