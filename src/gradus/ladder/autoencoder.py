@@ -1,11 +1,13 @@
-"""A variational autoencoder of layers with `.g`: a graph that forks into two encoders and joins in a random draw, trained.
+"""A variational autoencoder of layers with `.g`: a graph that forks, and joins in a random draw.
 
-Two encoders read an image: one gives the mean μ of a code, the other the logarithm of its deviation σ. A code z = μ + σ ε is drawn, and
-a decoder paints the image again. The loss is what the painting lacks plus what the codes' distribution lacks to be standard normal.
+Two encoders read an image: one gives the mean μ of a code, the other the logarithm of its deviation
+σ. A code z = μ + σ ε is drawn, and a decoder paints the image again. The loss is what the painting
+lacks plus what the codes' distribution lacks to be standard normal.
 
-Sources: Diederik Kingma, Max Welling, "Auto-Encoding Variational Bayes", 2013; M. Heinzer, the repository NeuralNetworkFromScratch that
-belongs to "Creating a Neural Network from scratch - Part I", 2020. Its attempt ends with the updates commented out: several of its
-values and slopes are wrong, as `slips` shows.
+Sources: Diederik Kingma, Max Welling, "Auto-Encoding Variational Bayes", 2013; M. Heinzer, the
+repository NeuralNetworkFromScratch that belongs to "Creating a Neural Network from scratch -
+Part I", 2020. Its attempt ends with the updates commented out: several of its values and slopes are
+wrong, as `slips` shows.
 
 Letters: N images, K numbers of a code; x image (N, 784) of grey values from 0 to 1.
 """
@@ -39,7 +41,9 @@ class Exponential(Layer):
 
 
 class Reparameterization(Layer):
-    """y = mean + deviation * ε with ε ~ N(0, 1): a random draw through which a gradient passes, mean.g += g, deviation.g += g ε.
+    """y = mean + deviation * ε with ε ~ N(0, 1): a random draw through which a gradient passes.
+
+    mean.g += g, deviation.g += g ε.
 
     >>> layer = Reparameterization(rng=0)
     >>> layer(np.ones((2, 3)), np.zeros((2, 3))).tolist()
@@ -63,9 +67,9 @@ class Reparameterization(Layer):
 
 
 class KLDivergenceStandardNormal(Layer):
-    """KL(N(μ, σ²) ‖ N(0, 1)) = ½ Σ_k (μ² + σ² - 1 - log σ²), mean over the examples; from μ and log σ, both (N, K).
+    """KL(N(μ, σ²) ‖ N(0, 1)) = ½ Σ_k (μ² + σ² - 1 - log σ²), mean over the examples.
 
-    Gradients: μ / N and (σ² - 1) / N.
+    It takes μ and log σ, both (N, K). Gradients: μ / N and (σ² - 1) / N.
 
     >>> float(KLDivergenceStandardNormal()(np.array([[2.0, 0.0]]), np.zeros((1, 2))))
     2.0
@@ -88,7 +92,9 @@ class KLDivergenceStandardNormal(Layer):
 
 
 class PixelCrossEntropy(Loss):
-    """Binary cross-entropy of sigmoid(y) and grey values, summed over the pixels, mean over the images: Σ (log(1 + exp(y)) - t y) / N.
+    """Binary cross-entropy of sigmoid(y) and grey values: Σ (log(1 + exp(y)) - t y) / N.
+
+    It is summed over the pixels, and the mean over the images.
 
     >>> float(PixelCrossEntropy()(np.zeros((1, 2)), np.ones((1, 2)))) == 2 * math.log(2)
     True
@@ -116,7 +122,9 @@ class Parts(NamedTuple):
 
 
 class VariationalAutoencoder:
-    """x -> (μ, log σ) -> z -> x again: encoders pixels-hidden-code (two of them), decoder code-hidden-pixels.
+    """x -> (μ, log σ) -> z -> x again.
+
+    The two encoders are pixels-hidden-code, the decoder is code-hidden-pixels.
 
     >>> model = VariationalAutoencoder(rng=0)
     >>> parts = model(np.zeros((2, 784), np.float32))
@@ -124,13 +132,22 @@ class VariationalAutoencoder:
     (3, 784)
     """
 
-    def __init__(self, pixels: int = 784, hidden: int = 50, code: int = 10, rng: Random = None, dtype: Any = np.float32) -> None:
+    def __init__(
+        self,
+        pixels: int = 784,
+        hidden: int = 50,
+        code: int = 10,
+        rng: Random = None,
+        dtype: Any = np.float32,
+    ) -> None:
         rng = np.random.default_rng(rng)
 
         def network(first: int, last: int) -> Model:
-            return Model([Linear(first, hidden, rng, dtype=dtype), ReLU(), Linear(hidden, last, rng, dtype=dtype)])
+            narrow = Linear(first, hidden, rng, dtype=dtype)
+            return Model([narrow, ReLU(), Linear(hidden, last, rng, dtype=dtype)])
 
-        self.mean, self.log_deviation, self.decoder = network(pixels, code), network(pixels, code), network(code, pixels)
+        self.mean, self.log_deviation = network(pixels, code), network(pixels, code)
+        self.decoder = network(code, pixels)
         for encoder in (self.mean, self.log_deviation):  # codes start near the standard normal
             encoder.layers[-1].weight *= 0.1  # type: ignore[attr-defined]
         self.exponential, self.draw = Exponential(), Reparameterization(rng)
@@ -141,10 +158,11 @@ class VariationalAutoencoder:
         """Encode, draw, decode; the loss of the images x (N, pixels)."""
         mean, log_deviation = self.mean(x), self.log_deviation(x)
         painted = self.decoder(self.draw(mean, self.exponential(log_deviation)))
-        return Parts(float(self.pixel_loss(painted, x)), float(self.divergence(mean, log_deviation)))
+        reconstruction = float(self.pixel_loss(painted, x))
+        return Parts(reconstruction, float(self.divergence(mean, log_deviation)))
 
     def backward(self) -> None:
-        """In reverse; μ and log σ are read twice, by the draw and by the divergence, and get two gradients each."""
+        """In reverse; μ and log σ, read by draw and divergence, get two gradients each."""
         self.pixel_loss.backward()
         self.divergence.backward()
         for layer in (*reversed(self.decoder.layers), self.draw, self.exponential):
@@ -159,13 +177,17 @@ class VariationalAutoencoder:
             network.update(learning_rate)
 
     def sample(self, n: int, rng: Random = None) -> np.ndarray:
-        """n images that nobody drew: codes from the standard normal, decoded, (n, pixels) from 0 to 1."""
+        """n images that nobody drew: codes from N(0, 1), decoded; (n, pixels) from 0 to 1."""
         z = np.random.default_rng(rng).standard_normal((n, self.code)).astype(self.dtype)
         return np.exp(-np.logaddexp(0, -np.asarray(self.decoder(z))))
 
 
 def train_autoencoder(
-    x: np.ndarray, epochs: int = 10, batch_size: int = 100, learning_rate: float = 0.01, seed: int = 0
+    x: np.ndarray,
+    epochs: int = 10,
+    batch_size: int = 100,
+    learning_rate: float = 0.01,
+    seed: int = 0,
 ) -> tuple[VariationalAutoencoder, list[Parts]]:
     """The trained model, and the mean parts of the loss of every epoch, each batch before its step.
 
@@ -195,9 +217,10 @@ class Slip(NamedTuple):
 
 
 def slips(seed: int = 0) -> list[Slip]:
-    """What the repository's autoencoder computes for one example of three numbers, beside what is true."""
+    """What the repository's autoencoder computes for three numbers, beside what is true."""
     rng = np.random.default_rng(seed)
-    mean, variance, epsilon, g = rng.standard_normal(3), 1 + rng.random(3), rng.standard_normal(3), rng.standard_normal(3)
+    mean, variance = rng.standard_normal(3), 1 + rng.random(3)
+    epsilon, g = rng.standard_normal(3), rng.standard_normal(3)
     square = (mean**2).sum() + variance.sum() - 3
     deviation = np.sqrt(variance)
     rows = [
@@ -207,8 +230,16 @@ def slips(seed: int = 0) -> list[Slip]:
             (square - np.log(variance).sum()) / 2,
         ),
         Slip("its slope by the first mean, the ½ left out", 2 * mean[0], mean[0]),
-        Slip("the draw, with the variance for the deviation", mean[0] + variance[0] * epsilon[0], mean[0] + deviation[0] * epsilon[0]),
+        Slip(
+            "the draw, with the variance for the deviation",
+            mean[0] + variance[0] * epsilon[0],
+            mean[0] + deviation[0] * epsilon[0],
+        ),
         Slip("the draw's slope by the deviation: g instead of g ε", g[0], g[0] * epsilon[0]),
-        Slip("the slope of exp: exp(g) instead of g exp(x)", math.exp(g[0]), g[0] * math.exp(mean[0])),
+        Slip(
+            "the slope of exp: exp(g) instead of g exp(x)",
+            math.exp(g[0]),
+            g[0] * math.exp(mean[0]),
+        ),
     ]
     return [Slip(where, float(printed), float(true)) for where, printed, true in rows]

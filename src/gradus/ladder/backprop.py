@@ -1,18 +1,22 @@
-"""Backpropagation by hand: one example goes through a small network and back, and every number of it is written down.
+"""Backpropagation by hand: an example goes through a small network and back, number by number.
 
-The rungs around this one hide the pass in a loop. Here it is laid open: forward, each value with its formula; then backward, at each use of
-a value four numbers, namely the gradient that arrives at the result, the derivative of the result by what it used, their product, and the
-sum that the product is added to. The network is (for numbers, not for vectors, so that one can follow with a pencil)
+The rungs around this one hide the pass in a loop. Here it is laid open: forward, each value with
+its formula; then backward, at each use of a value four numbers, namely the gradient that arrives at
+the result, the derivative of the result by what it used, their product, and the sum that the
+product is added to. The network is (for numbers, not for vectors, so that one can follow with a
+pencil)
 
     a1 = w11·x1 + w12·x2 + b1    h1 = max(a1, 0)
     a2 = w21·x1 + w22·x2 + b2    h2 = max(a2, 0)    y = v1·h1 + v2·h2 + c    L = (y - t)²
 
-Each input is used by both hidden units, so its gradient is a sum of two. A rule that writes `inp.g = …` instead of adding keeps the last of
-them alone; `backward(nodes, adding=False)` shows it.
+Each input is used by both hidden units, so its gradient is a sum of two. A rule that writes
+`inp.g = …` instead of adding keeps the last of them alone; `backward(nodes, adding=False)` shows
+it.
 
-Sources: Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020, chapter 17, "Gradients and the Backward
-Pass" (linear, ReLU, linear, squared error, worked from the loss back; its functions assign); Julian Eisenschlos, Neural Networks in 100
-lines of pure Python, 2019 (variables and functions as the nodes and edges of a graph).
+Sources: Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020,
+chapter 17, "Gradients and the Backward Pass" (linear, ReLU, linear, squared error, worked from the
+loss back; its functions assign); Julian Eisenschlos, Neural Networks in 100 lines of pure Python,
+2019 (variables and functions as the nodes and edges of a graph).
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ class Network(NamedTuple):
 
 
 class Use(NamedTuple):
-    """One use of a value: whose value, and the derivative of the result by it, as a formula and as a number."""
+    """One use of a value: whose it is, and the result's derivative by it, as formula and number."""
 
     value: str
     formula: str
@@ -49,7 +53,7 @@ class Use(NamedTuple):
 
 
 class Node(NamedTuple):
-    """A computed value: name, formula, the formula with its numbers, the value, and what it used."""
+    """A computed value: name, formula, the formula with its numbers, the value, what it used."""
 
     name: str
     formula: str
@@ -59,7 +63,10 @@ class Node(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step back: `product` = `incoming` · `derivative` is added to what the gradient of `to` was before (None: nothing yet)."""
+    """One step back: `product` = `incoming` · `derivative` is added to the gradient of `to`.
+
+    `before` is what that gradient was until then (None: nothing yet).
+    """
 
     at: str
     incoming: float
@@ -79,10 +86,12 @@ class Pass(NamedTuple):
     steps: list[Step]
 
 
-# --- Forward: each operation computes its value and says how it would change with what it used ----------------------------------------
+# --- Forward: each operation computes its value and says how it would change with what it used ----
 
 
-def weighted_sum(name: str, pairs: Sequence[tuple[str, str]], bias: str, values: Mapping[str, float]) -> Node:
+def weighted_sum(
+    name: str, pairs: Sequence[tuple[str, str]], bias: str, values: Mapping[str, float]
+) -> Node:
     """w₁·x₁ + w₂·x₂ + … + bias; the derivative by a factor is the other factor, by the bias 1.
 
     >>> node = weighted_sum("y", [("v", "h")], "c", {"v": 2.0, "h": -3.0, "c": 1.0})
@@ -90,9 +99,11 @@ def weighted_sum(name: str, pairs: Sequence[tuple[str, str]], bias: str, values:
     ('v·h + c', '2·(−3) + 1', -5.0, [-3.0, 2.0, 1.0])
     """
     formula = " + ".join([*(f"{w}·{x}" for w, x in pairs), bias])
-    numbers = " + ".join([*(f"{factor(values[w])}·{factor(values[x])}" for w, x in pairs), factor(values[bias])])
+    products = [f"{factor(values[w])}·{factor(values[x])}" for w, x in pairs]
+    numbers = " + ".join([*products, factor(values[bias])])
+    total = sum(values[w] * values[x] for w, x in pairs) + values[bias]
     uses = [use for w, x in pairs for use in (Use(w, x, values[x]), Use(x, w, values[w]))]
-    return Node(name, formula, numbers, sum(values[w] * values[x] for w, x in pairs) + values[bias], (*uses, Use(bias, "1", 1.0)))
+    return Node(name, formula, numbers, total, (*uses, Use(bias, "1", 1.0)))
 
 
 def relu(name: str, a: str, values: Mapping[str, float]) -> Node:
@@ -106,15 +117,15 @@ def relu(name: str, a: str, values: Mapping[str, float]) -> Node:
 
 
 def squared_error(name: str, y: str, t: str, values: Mapping[str, float]) -> Node:
-    """(y - t)²; the derivative by y is 2 (y - t). Nobody wants to change the target, so it gets no gradient.
+    """(y - t)²; the derivative by y is 2 (y - t). The target gets no gradient: it does not change.
 
     >>> squared_error("L", "y", "t", {"y": 3.0, "t": 1.0})[2:]
     ('(3 − 1)²', 4.0, (Use(value='y', formula='2·(y − t)', derivative=4.0),))
     """
     difference = values[y] - values[t]
-    return Node(
-        name, f"({y} − {t})²", f"({number(values[y])} − {factor(values[t])})²", difference**2, (Use(y, f"2·({y} − {t})", 2 * difference),)
-    )
+    numbers = f"({number(values[y])} − {factor(values[t])})²"
+    use = Use(y, f"2·({y} − {t})", 2 * difference)
+    return Node(name, f"({y} − {t})²", numbers, difference**2, (use,))
 
 
 def forward(network: Network) -> list[Node]:
@@ -139,14 +150,17 @@ def forward(network: Network) -> list[Node]:
     return nodes
 
 
-# --- Backward -------------------------------------------------------------------------------------------------------------------------
+# --- Backward -------------------------------------------------------------------------------------
 
 
 def backward(nodes: Sequence[Node], adding: bool = True) -> list[Step]:
-    """The chain rule from the last node to the first: gradient of what was used += gradient of the result · local derivative.
+    """The chain rule from the last node to the first.
 
-    When a node's turn comes, all that used it have had theirs, so its own gradient is complete. Without `adding` each contribution
-    replaces the one before, which is wrong for whatever was used twice.
+    The gradient of what was used += the gradient of the result · the local derivative.
+
+    When a node's turn comes, all that used it have had theirs, so its own gradient is complete.
+    Without `adding` each contribution replaces the one before, which is wrong for whatever was used
+    twice.
 
     >>> steps = backward(forward(Network(1, 2, 1, 1, 0, 1, -1, 0, 2, 5, 0, 4)))
     >>> len(steps), steps[0].to, steps[0].product  # 2·(6 - 4)
@@ -159,8 +173,10 @@ def backward(nodes: Sequence[Node], adding: bool = True) -> list[Step]:
         for use in node.uses:
             product = incoming * use.derivative
             before = gradient.get(use.value) if adding else None
-            gradient[use.value] = product if before is None else before + product
-            steps.append(Step(node.name, incoming, use.formula, use.derivative, product, use.value, before, gradient[use.value]))
+            after = product if before is None else before + product
+            gradient[use.value] = after
+            step = (node.name, incoming, use.formula, use.derivative, product)
+            steps.append(Step(*step, use.value, before, after))
     return steps
 
 
@@ -176,24 +192,32 @@ def gradients(steps: Sequence[Step]) -> dict[str, float]:
 
 
 def numeric_gradients(network: Network, h: float = 1e-6) -> dict[str, float]:
-    """The judge: (L(p + h) - L(p - h)) / 2h for every given number but the target, two forward passes each.
+    """The judge: (L(p + h) - L(p - h)) / 2h for every number but the target, two passes each.
 
     >>> numeric = numeric_gradients(step_by_step(0).given)
-    >>> max(abs(numeric[name] - g) for name, g in gradients(step_by_step(0).steps).items() if name in numeric) < 1e-6
+    >>> found = gradients(step_by_step(0).steps)
+    >>> max(abs(slope - found[name]) for name, slope in numeric.items()) < 1e-6
     True
     """
 
     def loss(name: str, value: float) -> float:
         return forward(network._replace(**{name: value}))[-1].value
 
-    return {name: (loss(name, p + h) - loss(name, p - h)) / (2 * h) for name, p in network._asdict().items() if name != "t"}
+    given = network._asdict()
+    return {
+        name: (loss(name, p + h) - loss(name, p - h)) / (2 * h)
+        for name, p in given.items()
+        if name != "t"
+    }
 
 
-# --- A network to look at -------------------------------------------------------------------------------------------------------------
+# --- A network to look at -------------------------------------------------------------------------
 
 
 def draw_network(seed: int = 0) -> Network:
-    """Small numbers, whole or halves, so that every number of the pass is short and exact; at least one unit is alive, none at its kink.
+    """Small numbers, whole or halves, so that every number of the pass is short and exact.
+
+    At least one unit is alive, none at its kink.
 
     >>> draw_network(0) == draw_network(0) != draw_network(1)
     True
@@ -201,7 +225,8 @@ def draw_network(seed: int = 0) -> Network:
     rng = np.random.default_rng(seed)
     while True:
         x1, x2, t = rng.choice([-2.0, -1.0, 1.0, 2.0, 3.0], 3).tolist()
-        network = Network._make([x1, x2, *rng.choice([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0], 9).tolist(), t])
+        weights = rng.choice([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0], 9).tolist()
+        network = Network._make([x1, x2, *weights, t])
         a1, a2, _, _, _, loss = (node.value for node in forward(network))
         if max(a1, a2) > 0 and a1 and a2 and loss:
             return network

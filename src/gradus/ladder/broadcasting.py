@@ -1,11 +1,12 @@
 """Broadcasting: which shapes fit, and why. The function that explains it is the one that decides.
 
-`tensors` repeats its operands by what is found here. Broadcasting never asks: predictions (N, 1) less targets (N,) is its most frequent
-mistake, see `tensors_at_work.loss_trap`.
+`tensors` repeats its operands by what is found here. Broadcasting never asks: predictions (N, 1)
+less targets (N,) is its most frequent mistake, see `tensors_at_work.loss_trap`.
 
-Source: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and PyTorch* (Jeremy Howard and Sylvain
-Gugger, 2020): broadcasting and its rules. It calls a scalar "a 1×1 tensor". It has no axis at all: (1, 1) added to (3,) gives (1, 3), a
-scalar leaves the shape alone.
+Source: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and
+PyTorch* (Jeremy Howard and Sylvain Gugger, 2020): broadcasting and its rules. It calls a scalar "a
+1×1 tensor". It has no axis at all: (1, 1) added to (3,) gives (1, 3), a scalar leaves the shape
+alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from typing import NamedTuple
 
 
 class AxisRow(NamedTuple):
-    """One axis of the result: the lengths of both operands there (None where one has no such axis), the result's, and the reason."""
+    """One axis of the result: the lengths of both operands there, the result's, and the reason.
+
+    None stands where one has no such axis.
+    """
 
     axis: int
     a: int | None
@@ -32,7 +36,9 @@ class Explanation(NamedTuple):
 
 
 def explain_broadcasting(a: tuple[int, ...], b: tuple[int, ...]) -> Explanation:
-    """Aligns two shapes at their ends. An axis fits if the lengths are equal, or one is 1, or one operand has no such axis.
+    """Aligns two shapes at their ends.
+
+    An axis fits if the lengths are equal, or one is 1, or one operand has no such axis.
 
     Example:
         >>> for row in explain_broadcasting((2, 3), (2, 1, 3)).rows:
@@ -45,7 +51,9 @@ def explain_broadcasting(a: tuple[int, ...], b: tuple[int, ...]) -> Explanation:
     """
     rank = max(len(a), len(b))
     rows, error = [], ""
-    for axis, (m, n) in enumerate(zip((None,) * (rank - len(a)) + tuple(a), (None,) * (rank - len(b)) + tuple(b))):
+    left = (None,) * (rank - len(a)) + tuple(a)
+    right = (None,) * (rank - len(b)) + tuple(b)
+    for axis, (m, n) in enumerate(zip(left, right)):
         length: int | None
         if m is None or n is None:
             name, length = ("a", n) if m is None else ("b", m)
@@ -58,9 +66,13 @@ def explain_broadcasting(a: tuple[int, ...], b: tuple[int, ...]) -> Explanation:
         else:
             length, why = None, f"{m} is not {n}, and neither is 1"
             # The last axis that does not fit is told, since shapes are compared from the end.
-            error = f"The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton dimension {axis}"
+            error = (
+                f"The size of tensor a ({m}) must match the size of tensor b ({n})"
+                f" at non-singleton dimension {axis}"
+            )
         rows.append(AxisRow(axis, m, n, length, why))
-    return Explanation(rows, None if error else tuple(row.result for row in rows if row.result is not None), error)
+    shape = tuple(row.result for row in rows if row.result is not None)
+    return Explanation(rows, None if error else shape, error)
 
 
 def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
@@ -76,8 +88,12 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return explanation.shape
 
 
-def alignment(a: tuple[int, ...], b: tuple[int, ...], names: tuple[str, str] = ("a", "b")) -> list[str]:
-    """Both shapes and the result, one under the other; (1) is an axis that is not there, ? one that cannot be.
+def alignment(
+    a: tuple[int, ...], b: tuple[int, ...], names: tuple[str, str] = ("a", "b")
+) -> list[str]:
+    """Both shapes and the result, one under the other.
+
+    (1) is an axis that is not there, ? one that cannot be.
 
     Example:
         >>> for line in alignment((256, 256, 3), (256, 256), ("Image", "Scale")):
@@ -88,12 +104,12 @@ def alignment(a: tuple[int, ...], b: tuple[int, ...], names: tuple[str, str] = (
     """
     rows, shape, _ = explain_broadcasting(a, b)
     heads = ["(error)" if s is None else f"({len(s)}d tensor)" for s in (a, b, shape)]
-    columns = [
-        ("(1)" if row.a is None else row.a, "(1)" if row.b is None else row.b, "?" if row.result is None else row.result) for row in rows
-    ]
-    widths = [max(len(str(cell)) for cell in column) for column in columns]
+    shown = lambda length, absent: absent if length is None else str(length)
+    columns = [(shown(row.a, "(1)"), shown(row.b, "(1)"), shown(row.result, "?")) for row in rows]
+    widths = [max(map(len, column)) for column in columns]
     name_width, head_width = max(map(len, (*names, "Result"))), max(map(len, heads))
-    return [
-        f"{name:{name_width}} {head:{head_width}}: {' x '.join(f'{column[line]!s:>{w}}' for column, w in zip(columns, widths))}".rstrip()
-        for line, (name, head) in enumerate(zip((*names, "Result"), heads))
-    ]
+    lines = []
+    for line, (name, head) in enumerate(zip((*names, "Result"), heads)):
+        lengths = " x ".join(f"{column[line]:>{w}}" for column, w in zip(columns, widths))
+        lines.append(f"{name:{name_width}} {head:{head_width}}: {lengths}".rstrip())
+    return lines

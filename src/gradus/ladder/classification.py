@@ -1,11 +1,13 @@
-"""Classification: softmax makes probabilities of a network's outputs, and two more losses judge them.
+"""Classification: softmax makes shares of a network's outputs, and two more losses judge them.
 
-The rung below, `layers`, could learn numbers. To tell classes apart its outputs become shares of one (`Softmax`), and a loss compares them
-with the class that is true: their squared error (`MSES`), whose gradient shrinks where softmax is flat, or the logarithm of the true
-class's share (`CrossEntropy`), whose gradient does not.
+The rung below, `layers`, could learn numbers. To tell classes apart its outputs become shares of
+one (`Softmax`), and a loss compares them with the class that is true: their squared error (`MSES`),
+whose gradient shrinks where softmax is flat, or the logarithm of the true class's share
+(`CrossEntropy`), whose gradient does not.
 
-Sources: M. Heinzer, "Creating a Neural Network from scratch - Part I", 2020 (Softmax, three losses, one-hot rows); J. Howard, S. Gugger,
-"Deep Learning for Coders with fastai and PyTorch", 2020, chapter 17 and the course behind it (log-softmax and its log-sum-exp).
+Sources: M. Heinzer, "Creating a Neural Network from scratch - Part I", 2020 (Softmax, three losses,
+one-hot rows); J. Howard, S. Gugger, "Deep Learning for Coders with fastai and PyTorch", 2020,
+chapter 17 and the course behind it (log-softmax and its log-sum-exp).
 
 Letters: N examples, C classes; x input, y output, g gradient, t target, s softmax.
 """
@@ -21,7 +23,9 @@ from gradus.ladder.layers import Layer, Loss
 
 
 def softmax(x: Any) -> np.ndarray:
-    """s_i = exp(x_i) / Σ_k exp(x_k) along the last axis. Adding a number to a row changes nothing, so its maximum becomes 0 first.
+    """s_i = exp(x_i) / Σ_k exp(x_k) along the last axis.
+
+    Adding a number to a row changes nothing, so its maximum becomes 0 first.
 
     >>> softmax(np.array([[1000.0, 1000.0]]))
     array([[0.5, 0.5]])
@@ -41,7 +45,7 @@ def softmax_jacobian(s: np.ndarray) -> np.ndarray:
 
 
 def softmax_backward(s: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """gᵀ J of softmax without J: s_i (g_i - Σ_k g_k s_k), which takes O(N·C) memory where J takes O(N·C²).
+    """gᵀ J of softmax without J: s_i (g_i - Σ_k g_k s_k), O(N·C) of memory where J takes O(N·C²).
 
     >>> s, g = np.array([[0.25, 0.75]]), np.array([[1.0, 0.0]])
     >>> softmax_backward(s, g), (g[:, None, :] @ softmax_jacobian(s))[:, 0, :]
@@ -68,7 +72,7 @@ class Softmax(Layer):
 
 
 class MSES(Loss):
-    """mean((softmax(y) - t)²): y (..., C) -> a number. Its gradient goes through the Jacobian of softmax.
+    """mean((softmax(y) - t)²): y (..., C) -> a number, with a gradient through softmax's Jacobian.
 
     >>> loss = MSES()
     >>> float(loss(np.zeros((1, 2)), np.array([[1.0, 0.0]]))), loss.gradient()
@@ -86,7 +90,7 @@ class MSES(Loss):
         return softmax_backward(s, 2 * difference(s, target) / s.size)
 
     def gradient_by_jacobian(self) -> np.ndarray:
-        """The same gradient with every entry of the N Jacobians formed, no loop written: O(N·C²) memory."""
+        """The same gradient with every entry of the N Jacobians formed, no loop: O(N·C²) memory."""
         output, target = self.args  # type: ignore[misc]
         s = softmax(np.asarray(output))
         g = 2 * difference(s, target) / s.size
@@ -94,7 +98,9 @@ class MSES(Loss):
 
 
 def log_softmax(x: np.ndarray) -> np.ndarray:
-    """log softmax(x)_i = x_i - log Σ_k exp(x_k), with the maximum taken out of the sum, so that nothing overflows and no log meets 0.
+    """log softmax(x)_i = x_i - log Σ_k exp(x_k).
+
+    The maximum is taken out of the sum, so that nothing overflows and no log meets 0.
 
     >>> log_softmax(np.array([0.0, 1000.0]))
     array([-1000.,     0.])
@@ -104,7 +110,9 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
 
 
 def log_softmax_three_ways(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The logarithm of softmax, then log of a quotient as a difference, then with the maximum taken out: only the last holds everywhere.
+    """The logarithm of softmax; a difference of logarithms; the same with the maximum taken out.
+
+    Only the last holds everywhere.
 
     >>> [way.tolist() for way in log_softmax_three_ways(np.array([0.0, 1000.0]))]
     [[-inf, 0.0], [-inf, -inf], [-1000.0, 0.0]]
@@ -114,7 +122,7 @@ def log_softmax_three_ways(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def nll(log_probabilities: np.ndarray, index: np.ndarray) -> np.floating:
-    """-mean(log_probabilities[i, index[i]]): one entry of each row, taken by two arrays of whole numbers.
+    """-mean(log_probabilities[i, index[i]]): of each row one entry, all taken at once.
 
     >>> float(nll(np.array([[-1.0, -2.0], [-3.0, -4.0]]), np.array([0, 1])))
     2.5
@@ -123,9 +131,12 @@ def nll(log_probabilities: np.ndarray, index: np.ndarray) -> np.floating:
 
 
 class CrossEntropy(Loss):
-    """-Σ_i t_i log softmax(y)_i, mean over the examples: y (..., C); t numbers of classes (...,), one-hot or any probabilities (..., C).
+    """-Σ_i t_i log softmax(y)_i, mean over the examples: y (..., C) -> a number.
 
-    One class k true leaves -log(s_k). The gradient is (s - t) / N: no factor s (1 - s) is left in it to shrink it.
+    t has numbers of classes (...,), or one-hot rows or any probabilities (..., C).
+
+    One class k true leaves -log(s_k). The gradient is (s - t) / N: no factor s (1 - s) is left in
+    it to shrink it.
 
     >>> loss = CrossEntropy()
     >>> float(loss(np.zeros((1, 2)), np.array([[1.0, 0.0]]))) == float(np.log(2)), loss.gradient()
@@ -138,7 +149,8 @@ class CrossEntropy(Loss):
     def forward(self, output: np.ndarray, target: np.ndarray) -> np.floating:
         t = as_probabilities(target, output)
         # where a class has no share, its logarithm has no say, be it -inf
-        return -np.multiply(t, log_softmax(output), where=t != 0, out=np.zeros_like(t)).sum(-1).mean()
+        log_shares = log_softmax(output)
+        return -np.multiply(t, log_shares, where=t != 0, out=np.zeros_like(t)).sum(-1).mean()
 
     def derivative(self, output: np.ndarray, target: np.ndarray) -> np.ndarray:
         t = as_probabilities(target, output)
@@ -147,7 +159,7 @@ class CrossEntropy(Loss):
 
 
 def as_probabilities(target: np.ndarray, output: np.ndarray) -> np.ndarray:
-    """Targets of the output's shape and dtype: numbers of classes become one-hot rows, probabilities stay.
+    """Targets of the output's shape and dtype: class numbers become one-hot rows, others stay.
 
     >>> as_probabilities(np.array([1]), np.zeros((1, 3)))
     array([[0., 1., 0.]])
@@ -155,12 +167,16 @@ def as_probabilities(target: np.ndarray, output: np.ndarray) -> np.ndarray:
     if target.shape == output.shape:
         return target.astype(output.dtype)
     if target.shape != output.shape[:-1] or target.dtype.kind not in "iu":
-        raise ValueError(f"an output of shape {output.shape} wants targets of the same shape, or class numbers {output.shape[:-1]}")
-    return index_to_one_hot(target.reshape(-1), output.shape[-1], output.dtype).reshape(output.shape)
+        wanted = f"targets of the same shape, or class numbers {output.shape[:-1]}"
+        raise ValueError(f"an output of shape {output.shape} wants {wanted}")
+    rows = index_to_one_hot(target.reshape(-1), output.shape[-1], output.dtype)
+    return rows.reshape(output.shape)
 
 
 def index_to_one_hot(index: Any, classes: int | None = None, dtype: Any = np.float32) -> np.ndarray:
-    """Row i is 1 at index[i] and 0 elsewhere: (N,) -> (N, classes); `classes` is the largest index + 1 unless told.
+    """Row i is 1 at index[i] and 0 elsewhere: (N,) -> (N, classes).
+
+    `classes` is the largest index + 1 unless told.
 
     >>> index_to_one_hot([2, 1], classes=4)
     array([[0., 0., 1., 0.],
@@ -169,12 +185,15 @@ def index_to_one_hot(index: Any, classes: int | None = None, dtype: Any = np.flo
     index = np.asarray(index)
     classes = int(index.max()) + 1 if classes is None else classes
     if index.size and not 0 <= index.min() <= index.max() < classes:
-        raise ValueError(f"class numbers lie in 0 … {classes - 1}, these in {index.min()} … {index.max()}")
+        found = f"{index.min()} … {index.max()}"
+        raise ValueError(f"class numbers lie in 0 … {classes - 1}, these in {found}")
     return np.eye(classes, dtype=dtype)[index]
 
 
 def calculate_accuracy(output: Any, target: Any) -> float:
-    """The share of rows whose largest output is at the target's place: output (N, C), target (N, C) one-hot or (N,) class numbers.
+    """The share of rows whose largest output is at the target's place.
+
+    Output (N, C), target (N, C) one-hot or (N,) class numbers.
 
     >>> calculate_accuracy(np.array([[1, 2], [4, 3]]), np.array([[0, 1], [0, 1]]))
     0.5

@@ -1,8 +1,10 @@
-"""Data sets, samplers and loaders: who pairs inputs with targets, who says which come next, who makes a batch of them.
+"""Data sets, samplers, loaders: who pairs inputs with targets, who orders, who makes batches.
 
-Four parts with one task each, so that each can be exchanged alone: another order (`Sampler`), another way to stack (`collate`), other data.
+Four parts with one task each, so that each can be exchanged alone: another order (`Sampler`),
+another way to stack (`collate`), other data.
 
-Source: Jeremy Howard, Practical Deep Learning for Coders, part 2, 2019, where the training loop grows these parts one by one.
+Source: Jeremy Howard, Practical Deep Learning for Coders, part 2, 2019, where the training loop
+grows these parts one by one.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ def collate(items: Sequence[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 class DataLoader:
-    """Batches of a data set in a sampler's order; the last one may be smaller, unless `drop_last`. `len` is the number of batches.
+    """Batches of a data set in a sampler's order; `len` is their number.
+
+    The last one may be smaller, unless `drop_last`.
 
     >>> loader = DataLoader(Dataset(np.arange(5.0), np.arange(5)), 2)
     >>> len(loader), [y.tolist() for x, y in loader]
@@ -77,7 +81,8 @@ class DataLoader:
         collate: Callable[[list[Any]], Any] = collate,
         drop_last: bool = False,
     ) -> None:
-        self.dataset, self.batch_size, self.collate, self.drop_last = dataset, batch_size, collate, drop_last
+        self.dataset, self.batch_size = dataset, batch_size
+        self.collate, self.drop_last = collate, drop_last
         self.sampler: Any = Sampler(len(dataset)) if sampler is None else sampler
 
     def __len__(self) -> int:
@@ -87,4 +92,5 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         order = list(self.sampler)
         for k in range(len(self)):
-            yield self.collate([self.dataset[i] for i in order[k * self.batch_size : (k + 1) * self.batch_size]])
+            chosen = order[k * self.batch_size : (k + 1) * self.batch_size]
+            yield self.collate([self.dataset[i] for i in chosen])

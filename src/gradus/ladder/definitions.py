@@ -1,18 +1,24 @@
-"""Definitions: dot product, neuron, layer, mean, variance and the normal density, each as a line of Python.
+"""Definitions: dot product, neuron, layer, mean, variance, normal density, each a line of Python.
 
-The rung below, `polynomial`, showed the language; here mathematics is written in it, over plain numbers and lists. It is slow, and it is
-what the fast versions have to agree with.
+The rung below, `polynomial`, showed the language; here mathematics is written in it, over plain
+numbers and lists. It is slow, and it is what the fast versions have to agree with.
 
-Sources: "Creating a Neural Network from scratch" (Michael Heinzer, 2020), basic concepts; "A Neural Net from the Foundations", chapter 17
-of *Deep Learning for Coders with fastai and PyTorch* (Jeremy Howard and Sylvain Gugger, 2020), the neuron. What is different here, and why:
+Sources: "Creating a Neural Network from scratch" (Michael Heinzer, 2020), basic concepts; "A Neural
+Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and PyTorch* (Jeremy
+Howard and Sylvain Gugger, 2020), the neuron. What is different here, and why:
 
-- ``sum(x * w for x, w in zip(inputs, weights))`` stops at the shorter list and gives a wrong number without a word; `dot` refuses.
-- The chapter's formula for a layer has w_kj while its w is (neurons, inputs), as its code says: it is w_jk.
-- The chapter's relu asks ``x >= 0``, its gradient ``x > 0``. The value at 0 is the same either way, the slope there is taken as 0.
-- Heinzer calls ax + b linear. With b it is affine: a linear function keeps sums, f(x + y) = f(x) + f(y).
-- He finds 67 % of a normal density between -σ² and σ². It is 68.27 %, between μ-σ and μ+σ. And for the sum of two normal numbers the second
-  is N(μ₂, σ₂²), not N(μ₂, σ₂).
-- His variance divides by n, as NumPy's does. PyTorch's divides by n-1, which is right on average (`mean_estimates`).
+- ``sum(x * w for x, w in zip(inputs, weights))`` stops at the shorter list and gives a wrong number
+  without a word; `dot` refuses.
+- The chapter's formula for a layer has w_kj while its w is (neurons, inputs), as its code says: it
+  is w_jk.
+- The chapter's relu asks ``x >= 0``, its gradient ``x > 0``. The value at 0 is the same either way,
+  the slope there is taken as 0.
+- Heinzer calls ax + b linear. With b it is affine: a linear function keeps sums, f(x + y) = f(x) +
+  f(y).
+- He finds 67 % of a normal density between -σ² and σ². It is 68.27 %, between μ-σ and μ+σ. And for
+  the sum of two normal numbers the second is N(μ₂, σ₂²), not N(μ₂, σ₂).
+- His variance divides by n, as NumPy's does. PyTorch's divides by n-1, which is right on average
+  (`mean_estimates`).
 """
 
 from __future__ import annotations
@@ -26,7 +32,7 @@ import numpy as np
 Vector = Sequence[float]
 Rows = Sequence[Sequence[float]]
 
-# --- vectors and matrices -----------------------------------------------------------------------------------------------------------------
+# --- vectors and matrices -------------------------------------------------------------------------
 
 
 def dot(a: Vector, b: Vector) -> float:
@@ -70,7 +76,7 @@ def affine(a: float, b: float) -> Callable[[float], float]:
     return lambda x: a * x + b
 
 
-# --- a neuron, and a layer of them --------------------------------------------------------------------------------------------------------
+# --- a neuron, and a layer of them ----------------------------------------------------------------
 
 
 def neuron(inputs: Vector, weights: Vector, bias: float) -> float:
@@ -84,7 +90,9 @@ def neuron(inputs: Vector, weights: Vector, bias: float) -> float:
 
 
 def relu(x: float) -> float:
-    """x if it is positive, else 0. Only NaN is not itself, and stays NaN: no comparison holds for it, so it would become 0 unseen.
+    """x if it is positive, else 0; NaN stays NaN.
+
+    Only NaN is not itself: no comparison holds for it, so it would become 0 unseen.
 
     Example:
         >>> relu(2.5), relu(-2.5)
@@ -104,13 +112,16 @@ def relu_slope(x: float) -> float:
 
 
 def dense(x: Rows, w: Rows, b: Vector) -> list[list[float]]:
-    r"""A neuron for each row of w on each row of x: :math:`y_{ij} = \sum_k x_{ik} w_{jk} + b_j`, (N, in), (out, in), (out,) to (N, out).
+    r"""A neuron for each row of w on each row of x: :math:`y_{ij} = \sum_k x_{ik} w_{jk} + b_j`.
+
+    Shapes (N, in), (out, in), (out,) to (N, out).
 
     Example:
         >>> dense([[1, 2], [3, 4]], [[1, 0], [0, 1], [1, 1]], [0, 10, 20])
         [[1, 12, 23], [3, 14, 27]]
     """
-    return [[neuron(inputs, weights, bias) for weights, bias in zip(w, b, strict=True)] for inputs in x]
+    layer = list(zip(w, b, strict=True))
+    return [[neuron(inputs, weights, bias) for weights, bias in layer] for inputs in x]
 
 
 def dense_by_matmul(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -118,7 +129,7 @@ def dense_by_matmul(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
     return x @ w.T + b
 
 
-# --- mean, variance, and the normal distribution ------------------------------------------------------------------------------------------
+# --- mean, variance, and the normal distribution --------------------------------------------------
 
 
 def mean(x: Vector) -> float:
@@ -166,7 +177,9 @@ def mean_estimates(n: int = 5, samples: int = 20_000, seed: int = 0) -> Estimate
 
 
 def normal_density(x: float, mean: float = 0.0, std: float = 1.0) -> float:
-    r""":math:`f(x) = \frac{1}{\sigma \sqrt{2 \pi}} e^{-\frac12 \left(\frac{x - \mu}{\sigma}\right)^2}`.
+    r"""The normal density of mean μ and standard deviation σ.
+
+    :math:`f(x) = \frac{1}{\sigma \sqrt{2 \pi}} \exp(-\frac12 (\frac{x - \mu}{\sigma})^2)`.
 
     Example:
         >>> round(normal_density(0.0), 4)
@@ -176,7 +189,7 @@ def normal_density(x: float, mean: float = 0.0, std: float = 1.0) -> float:
 
 
 def share_within(widths: float) -> float:
-    """The area under a normal density no more than so many standard deviations from its mean: erf(widths / sqrt 2).
+    """The share of a normal law within so many standard deviations: erf(widths / sqrt 2).
 
     Example:
         >>> [round(share_within(widths), 4) for widths in (1, 2, 3)]
@@ -186,7 +199,9 @@ def share_within(widths: float) -> float:
 
 
 def sum_of_normals(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
-    """Mean and standard deviation of the sum of two independent normal numbers, given as (mean, std): variances add, deviations do not.
+    """Mean and standard deviation of the sum of two independent normal numbers, (mean, std) each.
+
+    Variances add, deviations do not.
 
     Example:
         >>> sum_of_normals((1.0, 3.0), (2.0, 4.0))
@@ -196,7 +211,9 @@ def sum_of_normals(first: tuple[float, float], second: tuple[float, float]) -> t
 
 
 def excess_kurtosis(x: Any) -> float:
-    """The mean fourth power of the standardised numbers, less 3: 0 for a normal shape, -1.2 for a flat one, -0.6 for a triangle.
+    """The mean fourth power of the standardised numbers, less 3.
+
+    It is 0 for a normal shape, -1.2 for a flat one, -0.6 for a triangle.
 
     Example:
         >>> round(excess_kurtosis(np.linspace(0, 1, 1001)), 3)
@@ -217,9 +234,13 @@ def which_shapes_are_kept(n: int = 100_000, seed: int = 0) -> dict[str, Shapes]:
     """A sum of normal numbers is normal again; that is rare: of uniform numbers it is a triangle.
 
     Example:
-        >>> {name: tuple(round(k, 1) + 0.0 for k in shapes) for name, shapes in which_shapes_are_kept().items()}
+        >>> found = which_shapes_are_kept()
+        >>> {name: tuple(round(k, 1) + 0.0 for k in shapes) for name, shapes in found.items()}
         {'normal': (0.0, 0.0), 'uniform': (-1.2, -0.6)}
     """
     rng = np.random.default_rng(seed)
     draws = {"normal": rng.standard_normal((2, n)), "uniform": rng.random((2, n))}
-    return {name: Shapes(excess_kurtosis(x[0]), excess_kurtosis(x.sum(axis=0))) for name, x in draws.items()}
+    return {
+        name: Shapes(excess_kurtosis(x[0]), excess_kurtosis(x.sum(axis=0)))
+        for name, x in draws.items()
+    }
