@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gradus.ladder import matmul as rung
+from gradus.ladder import matmul_timings
 
 SHAPES = [(4, 3, 2), (1, 1, 1), (5, 784, 10), (2, 1, 3), (3, 0, 2), (0, 3, 2), (3, 2, 0)]
 ON_ARRAYS = {name: version for name, version in rung.VERSIONS.items() if version is not rung.loops_over_lists}
@@ -90,7 +91,7 @@ def test_a_kernel_is_launched_once_for_each_place() -> None:
 
 
 def test_timings_have_a_row_for_each_version() -> None:
-    rows = rung.timings()
+    rows = matmul_timings.timings()
     assert [row.name for row in rows] == list(rung.VERSIONS)
     seconds = {row.name: row.seconds for row in rows}
     assert all(row.seconds > 0 for row in rows)
@@ -131,20 +132,20 @@ def test_each_step_takes_a_loop_out_of_python(name: str, loops: str) -> None:
 def test_a_version_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(rung.VERSIONS, "wrong", lambda a, b: (a @ b) * 1.01)
     with pytest.raises(AssertionError, match="wrong"):
-        rung.timings((3, 4, 5), ["wrong"])
+        matmul_timings.timings((3, 4, 5), ["wrong"])
 
 
 @pytest.mark.slow
 def test_all_of_mnist_at_once() -> None:
-    rows = rung.timings((50_000, 784, 10), rung.PRINTED_FULL)  # which compares each product with the library's
-    assert [row.name for row in rows] == list(rung.PRINTED_FULL)
+    rows = matmul_timings.timings((50_000, 784, 10), matmul_timings.PRINTED_FULL)  # which compares each product with the library's
+    assert [row.name for row in rows] == list(matmul_timings.PRINTED_FULL)
 
 
 def test_what_was_printed_names_versions_that_exist() -> None:
-    for printed in [*rung.PRINTED.values(), rung.PRINTED_FULL]:
+    for printed in [*matmul_timings.PRINTED.values(), matmul_timings.PRINTED_FULL]:
         assert set(printed) <= set(rung.VERSIONS)
-        assert list(printed.values()) == sorted(printed.values(), reverse=True) or printed is rung.PRINTED_FULL
-    chapter = rung.PRINTED["chapter 17, 2020"]
+        assert list(printed.values()) == sorted(printed.values(), reverse=True) or printed is matmul_timings.PRINTED_FULL
+    chapter = matmul_timings.PRINTED["chapter 17, 2020"]
     assert [round(chapter["three loops, arrays"] / chapter[name], -2) for name in ("row * column", "broadcasting")] == [700, 3200]
 
 

@@ -17,6 +17,7 @@ RUNGS = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem != "__init
 STANDS_ON = {
     "tensors": {"broadcasting"},
     "tensors_at_work": {"tensors"},
+    "matmul_timings": {"matmul"},
     "layers": {"functions_and_gradients"},
     "classification": {"functions_and_gradients", "layers"},
     "labelled_images": {"layers", "classification"},

@@ -12,8 +12,18 @@ import gradus
 from gradus.cli.exhibits import Exhibit, Table, show
 from gradus.compiler.tiers import kernels_installed
 from gradus.errors import UsageError
-from gradus.ladder import backprop, classification, closures_at_work, descent, engines, initialisation_at_work, layers_at_work, matmul
+from gradus.ladder import (
+    backprop,
+    classification,
+    closures_at_work,
+    descent,
+    engines,
+    initialisation_at_work,
+    layers_at_work,
+    matmul_timings,
+)
 from gradus.ladder.broadcasting import explain_broadcasting
+from gradus.ladder.complex_step import make_network
 from gradus.ladder.labelled_images import Images, load_data
 from gradus.viz import ladder as pictures
 from gradus.viz.backprop import draw_backprop, picture_of, short, subscripts
@@ -32,7 +42,7 @@ MOST_DIGITS = 18  # of a length: what is longer fits into no memory
 
 def matrix_products(seed: int) -> Exhibit:
     """(5, 784) @ (784, 10) in every way, from loops over lists to the library."""
-    found = matmul.timings(seed=seed)
+    found = matmul_timings.timings(seed=seed)
     rows = [(row.name, pictures.readable(row.seconds), pictures.times(row.ratio)) for row in found]
     return Exhibit(
         "A matrix product, (5, 784) @ (784, 10), from three loops to the library",
@@ -215,7 +225,7 @@ def pass_by_hand(seed: int) -> Exhibit:
 def four_engines(seed: int) -> Exhibit:
     """One model, four engines, one table of gradients."""
     # Without Numba: said below, not warned of.
-    found = engines.compare(engines.make_network(seed), tier=None if kernels_installed() else "numpy")
+    found = engines.compare(make_network(seed), tier=None if kernels_installed() else "numpy")
     rows = [(row.engine, f"{row.loss:.12f}", *(f"{value:.0e}" for value in row[2:])) for row in found]
     return Exhibit(
         "One network, four engines: the loss, and how far each gradient is from the judge's",

@@ -30,6 +30,7 @@ from gradus.ladder import (
     layers_at_work,
     lsuv,
     matmul,
+    matmul_timings,
     module,
     polynomial,
     pure_python,

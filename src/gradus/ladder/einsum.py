@@ -1,16 +1,19 @@
 """Einstein summation: by loops that can be read, by NumPy, and on the clock.
 
-The rung below, `tensors`, multiplies first and sums afterwards, through an array of all products. An equation like ``ik,kj->ij`` says both
-at once: each letter is a loop, and the product of the operands at those letters is added to the output at its letters. One rule is enough:
-a letter that is not on the right is summed over.
+The rung below, `tensors`, multiplies first and sums afterwards, through an array of all products.
+An equation like ``ik,kj->ij`` says both at once: each letter is a loop, and the product of the
+operands at those letters is added to the output at its letters. One rule is enough: a letter that
+is not on the right is summed over.
 
-Source: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and PyTorch* (Jeremy Howard and Sylvain
-Gugger, 2020). What is different here, and why:
+Source: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and
+PyTorch* (Jeremy Howard and Sylvain Gugger, 2020). What is different here, and why:
 
-- It gives three rules; PyTorch and NumPy keep the first: repeated letters that are not on the right are summed. But a letter may stand on
-  the left more than twice, and one that stands there once need not be on the right. `rules_at_work` shows all three.
-- Its "einsum is often the fastest way" holds where einsum calls the library's matrix product. PyTorch's does; NumPy's only with
-  `optimize=True`, which costs some microseconds of thought. `einsum_timings` measures where that pays.
+- It gives three rules; PyTorch and NumPy keep the first: repeated letters that are not on the right
+  are summed. But a letter may stand on the left more than twice, and one that stands there once
+  need not be on the right. `rules_at_work` shows all three.
+- Its "einsum is often the fastest way" holds where einsum calls the library's matrix product.
+  PyTorch's does; NumPy's only with `optimize=True`, which costs some microseconds of thought.
+  `einsum_timings` measures where that pays.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ class Equation(NamedTuple):
 
 
 def parse(equation: str) -> Equation:
-    """Reads ``ik,kj->ij``. Without an arrow the output has the letters that stand once, in the order of the alphabet.
+    """Reads ``ik,kj->ij``; without an arrow the output has the letters that stand once, sorted.
 
     Example:
         >>> parse("ik,kj->ij"), parse("ba").output
@@ -46,11 +49,12 @@ def parse(equation: str) -> Equation:
     for letter in output:
         if letter not in letters or output.count(letter) > 1:
             raise ValueError(f"{equation}: {letter} is to be on the left, and once on the right")
-    return Equation(left.split(","), output, "".join(letter for letter in letters if letter not in output))
+    summed = "".join(letter for letter in letters if letter not in output)
+    return Equation(left.split(","), output, summed)
 
 
 def lengths(equation: str, shapes: Iterable[tuple[int, ...]]) -> dict[str, int]:
-    """How long the loop of each letter is; operands that share a letter have to agree on it, or it is a ValueError.
+    """How long the loop of each letter is; operands that share a letter have to agree on it.
 
     Example:
         >>> lengths("ik,kj->ij", [(2, 3), (3, 4)])
@@ -63,10 +67,12 @@ def lengths(equation: str, shapes: Iterable[tuple[int, ...]]) -> dict[str, int]:
     found: dict[str, int] = {}
     for term, shape in zip(terms, shapes):
         if len(term) != len(shape):
-            raise ValueError(f"{equation}: {term} names {len(term)} axes, the operand has shape {tuple(shape)}")
+            named = f"{term} names {len(term)} axes, the operand has shape {tuple(shape)}"
+            raise ValueError(f"{equation}: {named}")
         for letter, n in zip(term, shape):
             if found.setdefault(letter, n) != n:
-                raise ValueError(f"{equation}: {letter} is {found[letter]} in one place and {n} in another")
+                both = f"{found[letter]} in one place and {n} in another"
+                raise ValueError(f"{equation}: {letter} is {both}")
     return found
 
 
@@ -81,7 +87,8 @@ def explain_einsum(equation: str) -> str:
     """
     terms, output, summed = parse(equation)
     product = " * ".join(f"{name}[{', '.join(term)}]" for name, term in zip("abcdefgh", terms))
-    return f"y[{', '.join(output)}] = " + (f"sum over {', '.join(summed)} of " if summed else "") + product
+    total = f"sum over {', '.join(summed)} of " if summed else ""
+    return f"y[{', '.join(output)}] = {total}{product}"
 
 
 def einsum(equation: str, *operands: Any) -> np.ndarray:
@@ -89,8 +96,10 @@ def einsum(equation: str, *operands: Any) -> np.ndarray:
 
     Example:
         >>> a, b = np.array([[1, 2], [3, 4]]), np.array([[5], [6]])
-        >>> einsum("ik,kj->ij", a, b).tolist(), einsum("ij->ji", a).tolist(), einsum("ii->", a).item()
-        ([[17], [39]], [[1, 3], [2, 4]], 5)
+        >>> einsum("ik,kj->ij", a, b).tolist()
+        [[17], [39]]
+        >>> einsum("ij->ji", a).tolist(), einsum("ii->", a).item()
+        ([[1, 3], [2, 4]], 5)
     """
     arrays = [np.asarray(x) for x in operands]
     terms, output, summed = parse(equation)
@@ -105,7 +114,10 @@ def einsum(equation: str, *operands: Any) -> np.ndarray:
 
 
 class RuleCase(NamedTuple):
-    """A rule of the chapter, an equation, what the rule says of it, and what it gives for a = [[1, 2], [3, 4]] and u = [1, 2]."""
+    """A rule of the chapter, an equation, what the rule says of it, and what it gives.
+
+    The operands are a = [[1, 2], [3, 4]] and u = [1, 2].
+    """
 
     rule: int
     equation: str
@@ -131,14 +143,20 @@ def rules_at_work() -> list[RuleCase]:
         (2, "i,i,i->", "forbidden: i stands three times on the left", (u, u, u)),
         (3, "ij->i", "forbidden: j stands once on the left and is not on the right", (a,)),
     ]
-    return [RuleCase(rule, equation, says, einsum(equation, *operands).tolist()) for rule, equation, says, operands in cases]
+    return [
+        RuleCase(rule, equation, says, einsum(equation, *operands).tolist())
+        for rule, equation, says, operands in cases
+    ]
 
 
-# --- on the clock -------------------------------------------------------------------------------------------------------------------------
+# --- on the clock ---------------------------------------------------------------------------------
 
 
 class EinsumTiming(NamedTuple):
-    """An equation, the length of its letters, and seconds a call: einsum as it is, with `optimize`, and written out with `@`."""
+    """An equation, the length of its letters, and seconds a call in three ways.
+
+    einsum as it is, with `optimize`, and written out with `@`.
+    """
 
     equation: str
     size: int
@@ -155,18 +173,21 @@ BY_LIBRARY: dict[str, Callable] = {
 
 
 def seconds_per_call(call: Callable[[], object], budget: float = 0.02, repeats: int = 3) -> float:
-    """The best of `repeats` means, each over as many calls as fit into `budget` seconds, at least one."""
+    """The best of `repeats` means, each over the calls that fit into `budget` seconds."""
     number = max(1, int(budget / max(timeit.timeit(call, number=1), 1e-7)))
     return min(timeit.repeat(call, number=number, repeat=repeats)) / number
 
 
 def einsum_timings(
-    sizes: Iterable[int] = (10, 100, 300), equations: Iterable[str] = tuple(BY_LIBRARY), seed: int = 0
+    sizes: Iterable[int] = (10, 100, 300),
+    equations: Iterable[str] = tuple(BY_LIBRARY),
+    seed: int = 0,
 ) -> list[EinsumTiming]:
     """How fast NumPy's einsum is for letters of each size (batches b of 10), in float32.
 
-    On one core of a server of 2024, sizes 10, 100, 300: plain einsum took 2, 7 and 6 times the library's time for the matrix product;
-    with `optimize` it was 9 times slower at 10, and level with the library from 100 on.
+    On one core of a server of 2024, sizes 10, 100, 300: plain einsum took 2, 7 and 6 times the
+    library's time for the matrix product; with `optimize` it was 9 times slower at 10, and level
+    with the library from 100 on.
 
     Example:
         >>> [(row.equation, row.size) for row in einsum_timings([2])]
@@ -175,9 +196,11 @@ def einsum_timings(
     rng = np.random.default_rng(seed)
     rows = []
     for equation, size in itertools.product(equations, sizes):
-        shapes = [[10 if letter == "b" else size for letter in term] for term in parse(equation).operands]
+        terms = parse(equation).operands
+        shapes = [[10 if letter == "b" else size for letter in term] for term in terms]
         operands = [rng.standard_normal(shape, np.float32) for shape in shapes]
         plain = seconds_per_call(partial(np.einsum, equation, *operands))
         optimize = seconds_per_call(partial(np.einsum, equation, *operands, optimize=True))
-        rows.append(EinsumTiming(equation, size, plain, optimize, seconds_per_call(partial(BY_LIBRARY[equation], *operands))))
+        library = seconds_per_call(partial(BY_LIBRARY[equation], *operands))
+        rows.append(EinsumTiming(equation, size, plain, optimize, library))
     return rows

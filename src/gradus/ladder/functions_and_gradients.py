@@ -1,11 +1,11 @@
-"""Functions, each with its gradient: `lin` and `lin_grad`, `relu` and `relu_grad`, `mse` and `mse_grad`, and one network of them by hand.
+"""Functions, each with its gradient: `lin` and `lin_grad`, `relu` and `relu_grad`, and so on.
 
-The rung below could run a network forward and keep its activations in range, but not improve it: nothing computed a gradient. Here every
-function brings its derivative along. A gradient is kept where one looks for it: on the array itself, as `.g`. `layers` makes one object of
-each pair.
+The rung below could run a network forward and keep its activations in range, but not improve it:
+nothing computed a gradient. Here every function brings its derivative along. A gradient is kept
+where one looks for it: on the array itself, as `.g`. `layers` makes one object of each pair.
 
-Source: J. Howard, S. Gugger, "Deep Learning for Coders with fastai and PyTorch", 2020, chapter 17 (`lin_grad`, `.g`). Theirs assign a
-gradient; these add, for an array may be read twice.
+Source: J. Howard, S. Gugger, "Deep Learning for Coders with fastai and PyTorch", 2020, chapter 17
+(`lin_grad`, `.g`). Theirs assign a gradient; these add, for an array may be read twice.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 
 
 class Tensor(np.ndarray):
-    """A NumPy array with a place for its gradient; a plain `ndarray` has none (`x.g = 1` raises AttributeError)."""
+    """A NumPy array with a place for its gradient; a plain `ndarray` has none (x.g = 1 raises)."""
 
     g: np.ndarray | None = None
 
 
 def tensor(values: Any, dtype: Any = None) -> Tensor:
-    """A copy of `values` that can carry `.g`; whole numbers become float64, for a gradient of whole numbers means nothing.
+    """A copy of `values` that can carry `.g`; whole numbers become float64, as gradients are.
 
     >>> x = tensor([1, 2])
     >>> x.g = np.ones(2)
@@ -34,7 +34,9 @@ def tensor(values: Any, dtype: Any = None) -> Tensor:
 
 
 def add_g(array: Any, g: np.ndarray) -> None:
-    """array.g += g. Adding, not assigning: an array that two layers read gets two contributions. A plain array is passed over.
+    """array.g += g. Adding, not assigning: an array that two layers read gets two contributions.
+
+    A plain array is passed over.
 
     >>> x = tensor([0.0])
     >>> add_g(x, np.array([1.0])); add_g(x, np.array([2.0])); x.g
@@ -45,7 +47,9 @@ def add_g(array: Any, g: np.ndarray) -> None:
 
 
 def lin(x: Any, w: Any, b: Any = None) -> Any:
-    """y = x @ w + b: x (..., in), w (in, out), b (out,) -> y (..., out). Without b every output passes through the origin.
+    """y = x @ w + b: x (..., in), w (in, out), b (out,) -> y (..., out).
+
+    Without b every output passes through the origin.
 
     >>> lin(np.ones((1, 2)), np.ones((2, 3)), np.arange(3.0))
     array([[2., 3., 4.]])
@@ -65,7 +69,9 @@ def relu(x: Any) -> Any:
 
 
 def mse(output: Any, target: Any) -> np.floating:
-    """mean((output - target)²) over ALL entries; the shapes must be equal, for (N, 1) minus (N,) is (N, N) without a word.
+    """mean((output - target)²) over ALL entries.
+
+    The shapes must be equal, for (N, 1) minus (N,) is (N, N) without a word.
 
     >>> float(mse(np.array([[1.0], [3.0]]), np.array([[0.0], [0.0]])))
     5.0
@@ -74,20 +80,21 @@ def mse(output: Any, target: Any) -> np.floating:
 
 
 def difference(output: Any, target: Any) -> np.ndarray:
-    """output - target where the shapes are equal, a ValueError that says what to write where they are not.
+    """output - target where the shapes are equal, a ValueError that helps where they are not.
 
     >>> difference(np.zeros((2, 1)), np.zeros(2))
     Traceback (most recent call last):
-    ValueError: the output has shape (2, 1), the target (2,): their difference would have (2, 2); write target[:, None]
+    ValueError: the output has shape (2, 1), the target (2,): ...; write target[:, None]
     """
     output, target = np.asarray(output), np.asarray(target)
+    a, b = output.shape, target.shape
     if output.shape != target.shape:
-        advice = "write target[:, None]" if output.shape == (*target.shape, 1) else "give both one shape"
+        advice = "write target[:, None]" if a == (*b, 1) else "give both one shape"
         try:
-            outcome = f"their difference would have {np.broadcast_shapes(output.shape, target.shape)}"
+            outcome = f"their difference would have {np.broadcast_shapes(a, b)}"
         except ValueError:
             outcome = "they have no difference"
-        raise ValueError(f"the output has shape {output.shape}, the target {target.shape}: {outcome}; {advice}")
+        raise ValueError(f"the output has shape {a}, the target {b}: {outcome}; {advice}")
     return output - target.astype(output.dtype)
 
 
@@ -103,7 +110,9 @@ def mse_grad(output: Tensor, target: Any) -> None:
 
 
 def relu_grad(inp: Any, out: Tensor) -> None:
-    """inp.g += out.g where inp > 0, else 0: at 0 itself the slope is taken as 0. out.g is left as it was.
+    """inp.g += out.g where inp > 0, else 0: at 0 itself the slope is taken as 0.
+
+    out.g is left as it was.
 
     >>> inp = tensor([-1.0, 0.0, 2.0])
     >>> out = relu(inp); out.g = np.array([5.0, 5.0, 5.0])
@@ -114,13 +123,15 @@ def relu_grad(inp: Any, out: Tensor) -> None:
 
 
 def lin_grad(inp: Any, out: Tensor, w: Tensor, b: Tensor | None = None) -> None:
-    """w.g += inpᵀ @ out.g; b.g += the sum of out.g over the examples; inp.g += out.g @ wᵀ, only where inp can carry it.
+    """w.g += inpᵀ @ out.g; b.g += Σ out.g; inp.g += out.g @ wᵀ, only where inp can carry it.
 
-    inp (..., in), out.g (..., out), w (in, out), b (out,); all leading axes (batch, time, …) count as examples.
+    inp (..., in), out.g (..., out), w (in, out), b (out,); all leading axes (batch, time, …) count
+    as examples.
 
     >>> inp, w, b = np.array([[1.0, 2.0]]), tensor([[3.0], [4.0]]), tensor([0.0])
     >>> out = lin(inp, w, b); out.g = np.array([[10.0]])
-    >>> lin_grad(inp, out, w, b); w.g.tolist(), b.g.tolist()  # inp is a plain array: nobody asks for its gradient
+    >>> lin_grad(inp, out, w, b)  # inp is a plain array: nobody asks for its gradient
+    >>> w.g.tolist(), b.g.tolist()
     ([[10.0], [20.0]], [10.0])
     """
     g = np.asarray(out.g)
@@ -128,18 +139,23 @@ def lin_grad(inp: Any, out: Tensor, w: Tensor, b: Tensor | None = None) -> None:
     add_g(w, np.asarray(inp).reshape(-1, w.shape[0]).T @ rows)
     if b is not None:
         add_g(b, rows.sum(0))
-    if isinstance(inp, Tensor):  # a whole matrix product, of which the first layer of a model has no need
+    # A whole matrix product, of which the first layer of a model has no need.
+    if isinstance(inp, Tensor):
         add_g(inp, g @ np.asarray(w).T)
 
 
-def forward_and_backward(inp: Any, target: Any, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> np.floating:
-    """One network by hand: the loss of lin, relu, lin; afterwards w1.g … b2.g (and inp.g, if it can carry one) are filled.
+def forward_and_backward(
+    inp: Any, target: Any, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
+) -> np.floating:
+    """One network by hand: the loss of lin, relu, lin; afterwards w1.g … b2.g are filled.
 
-    The backward lines are the forward lines from last to first, for each reads the `.g` that the one before it wrote. The value of the
-    loss is returned because one likes to see it: no gradient needs it.
+    The backward lines are the forward lines from last to first, for each reads the `.g` that the
+    one before it wrote. The value of the loss is returned because one likes to see it: no gradient
+    needs it.
 
     >>> w1, b1, w2, b2 = tensor([[1.0]]), tensor([0.0]), tensor([[2.0]]), tensor([0.0])
-    >>> float(forward_and_backward(np.array([[3.0]]), np.array([[5.0]]), w1, b1, w2, b2)), w1.g, w2.g
+    >>> x, y = np.array([[3.0]]), np.array([[5.0]])
+    >>> float(forward_and_backward(x, y, w1, b1, w2, b2)), w1.g, w2.g
     (1.0, array([[12.]]), array([[6.]]))
     """
     l1 = lin(inp, w1, b1)

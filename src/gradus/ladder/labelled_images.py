@@ -1,7 +1,8 @@
 """Labelled images: read, normalised, and handed out in batches, for training and for validation.
 
-Source: M. Heinzer, "Creating a Neural Network from scratch - Part I", 2020 (`DataSet`, `DataLoader`, `load_data`). His validation images
-are normalised by their own numbers, and his length of a data set leaves the tail out; here neither is so.
+Source: M. Heinzer, "Creating a Neural Network from scratch - Part I", 2020 (`DataSet`,
+`DataLoader`, `load_data`). His validation images are normalised by their own numbers, and his
+length of a data set leaves the tail out; here neither is so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gradus.ladder.layers import Random
 
 
 def normalize(x: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
-    """(x - mean) / std, with the numbers of `like`: validation data take those of the training data.
+    """(x - mean) / std, with the numbers of `like`: validation data take the training data's.
 
     >>> normalize(np.array([1.0, 3.0]), like=np.array([0.0, 2.0]))
     array([0., 2.])
@@ -40,14 +41,18 @@ def normalize_row_wise(x: np.ndarray) -> np.ndarray:
 
 
 class DataSet:
-    """Batches of (x, y), all of them in each round; shuffled anew every round if `rng` is given; the last one may be smaller.
+    """Batches of (x, y), all of them in each round; the last one may be smaller.
+
+    They are shuffled anew every round if `rng` is given.
 
     >>> data = DataSet(np.arange(5), np.arange(5) * 10, batch_size=2)
     >>> len(data), [x.tolist() for x, y in data]
     (3, [[0, 1], [2, 3], [4]])
     """
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, batch_size: int | None = None, rng: Random = None) -> None:
+    def __init__(
+        self, x: np.ndarray, y: np.ndarray, batch_size: int | None = None, rng: Random = None
+    ) -> None:
         if len(x) != len(y):
             raise ValueError(f"{len(x)} inputs, but {len(y)} targets")
         if batch_size is not None and batch_size < 1:
@@ -76,17 +81,24 @@ class Images(NamedTuple):
 
 
 class DataLoader:
-    """Training and validation sets; `normalized`: both with the training images' mean and deviation.
+    """Training and validation sets, `normalized` both with the training images' numbers.
 
     >>> loader = DataLoader(invented_images(20, 10, rng=0), batch_size=5)
     >>> len(loader.get_training_data()), len(loader.get_validation_data())
     (4, 1)
     """
 
-    def __init__(self, images: Images, batch_size: int | None = None, rng: Random = None, normalized: bool = True) -> None:
+    def __init__(
+        self,
+        images: Images,
+        batch_size: int | None = None,
+        rng: Random = None,
+        normalized: bool = True,
+    ) -> None:
         self.x_train, self.x_valid = images.x_train, images.x_valid
         if normalized:
-            self.x_train, self.x_valid = normalize(self.x_train), normalize(self.x_valid, like=self.x_train)
+            self.x_valid = normalize(images.x_valid, like=images.x_train)
+            self.x_train = normalize(images.x_train)
         self.y_train, self.y_valid = images.y_train, images.y_valid
         self.batch_size, self.rng = batch_size, rng
 
@@ -98,10 +110,11 @@ class DataLoader:
 
 
 def load_data(folder: str | Path) -> Images:
-    """MNIST (or another set in its form) from the four `…-ubyte.gz` files in `folder`; grey values from 0 to 1."""
+    """MNIST (or a set like it) from the four `…-ubyte.gz` files in `folder`; greys from 0 to 1."""
 
     def read(name: str, header: int) -> np.ndarray:
-        return np.frombuffer(gzip.decompress((Path(folder) / name).read_bytes()), np.uint8, offset=header)
+        packed = (Path(folder) / name).read_bytes()
+        return np.frombuffer(gzip.decompress(packed), np.uint8, offset=header)
 
     def images(name: str) -> np.ndarray:
         return read(name, 16).reshape(-1, 784).astype(np.float32) / 255
@@ -124,7 +137,8 @@ def invented_images(train: int, valid: int, rng: Random = None, noise: float = 0
     [(20, 784), (20, 10), (10, 784), (10, 10)]
     """
     rng = np.random.default_rng(rng)
-    patterns = rng.random((10, 784), dtype=np.float32) ** 4  # mostly dark, with the mean square of MNIST
+    # mostly dark, with the mean square of MNIST
+    patterns = rng.random((10, 784), dtype=np.float32) ** 4
     labels = rng.integers(10, size=train + valid)
     x = patterns[labels] + noise * rng.standard_normal((train + valid, 784), dtype=np.float32)
     y = index_to_one_hot(labels, classes=10)

@@ -1,17 +1,22 @@
-"""Layers: each remembers its input and output and can send a gradient back. The chain rule becomes a loop over `reversed(layers)`.
+"""Layers: each remembers its input and output, and can send a gradient back.
 
-`functions_and_gradients` has a pair for each function, `lin` and `lin_grad`, and calls them in an order that is written out by hand. Here a
-pair is one object (`Linear`), so that the order can be a list.
+The chain rule becomes a loop over `reversed(layers)`.
 
-Sources: "Building the foundations of Deep Learning from scratch" (abstract Layer, `.g`, Kaiming weights); J. Howard, S. Gugger, "Deep
-Learning for Coders with fastai and PyTorch", 2020, chapter 17 (LayerFunction); M. Heinzer, "Creating a Neural Network from scratch -
-Part I", 2020 (Model). `classification.py` adds softmax and the losses of classes; `layers_at_work.py` trains these layers and
-runs what the sources print beside what is true.
+`functions_and_gradients` has a pair for each function, `lin` and `lin_grad`, and calls them in an
+order that is written out by hand. Here a pair is one object (`Linear`), so that the order can be a
+list.
 
-One limit is real: a layer object remembers its last call alone, so it cannot stand in a model twice; `backward` says so. The next rung,
-closures, has no such limit.
+Sources: "Building the foundations of Deep Learning from scratch" (abstract Layer, `.g`, Kaiming
+weights); J. Howard, S. Gugger, "Deep Learning for Coders with fastai and PyTorch", 2020, chapter 17
+(LayerFunction); M. Heinzer, "Creating a Neural Network from scratch - Part I", 2020 (Model).
+`classification.py` adds softmax and the losses of classes; `layers_at_work.py` trains these layers
+and runs what the sources print beside what is true.
 
-Letters: N examples, C classes or outputs; x input, y output, g gradient, w weight, b bias, t target.
+One limit is real: a layer object remembers its last call alone, so it cannot stand in a model
+twice; `backward` says so. The next rung, closures, has no such limit.
+
+Letters: N examples, C classes or outputs; x input, y output, g gradient, w weight, b bias, t
+target.
 """
 
 from __future__ import annotations
@@ -23,15 +28,26 @@ from typing import Any
 
 import numpy as np
 
-from gradus.ladder.functions_and_gradients import Tensor, add_g, difference, lin, lin_grad, mse, relu, relu_grad, tensor
+from gradus.ladder.functions_and_gradients import (
+    Tensor,
+    add_g,
+    difference,
+    lin,
+    lin_grad,
+    mse,
+    relu,
+    relu_grad,
+    tensor,
+)
 
 Random = int | np.random.Generator | None
 
 
 class Layer:
-    """What every layer has in common: a call keeps the arguments and the output; `backward` hands output.g on to the arguments.
+    """What every layer has in common: a call keeps its arguments and output, for `backward`.
 
-    A new layer writes `forward(*args)` -> y, `bwd(y, *args)`, which adds to the `.g` of the arguments and parameters, and `__repr__`.
+    A new layer writes `forward(*args)` -> y, `bwd(y, *args)`, which adds to the `.g` of the
+    arguments and parameters, and `__repr__`.
     """
 
     parameters: tuple[Tensor, ...] = ()
@@ -43,18 +59,19 @@ class Layer:
         return self.y
 
     def backward(self, gradient: Any = None) -> None:
-        """Read self.y.g (first add `gradient`, if one is given) and send it back through this call."""
+        """Read self.y.g (first add `gradient`, if one is given), send it back through this call."""
         if self.guarded and self.__dict__.get("args") is None:
             raise RuntimeError(
-                f"{self!r} went backward more often than forward. A layer remembers its last call alone: call it again first; "
-                "and where it stands in a model twice, put two layers"
+                f"{self!r} went backward more often than forward. A layer remembers its last call "
+                "alone: call it again first; and where it stands in a model twice, put two layers"
             )
         if gradient is not None:
             add_g(self.y, gradient)
         if self.y.g is None:
             raise RuntimeError(
-                f"no gradient came back to {self!r}: what follows read a copy of its output (astype, reshape and [...] make new "
-                "arrays, and .g lies on those), or the layer was called again in between"
+                f"no gradient came back to {self!r}: what follows read a copy of its output "
+                "(astype, reshape and [...] make new arrays, and .g lies on those), or the layer "
+                "was called again in between"
             )
         args = self.args
         self.bwd(self.y, *args)  # type: ignore[misc]
@@ -62,7 +79,7 @@ class Layer:
             self.args = None
 
     def update(self, learning_rate: float) -> None:
-        """p -= learning_rate * p.g for every parameter, and p.g is gone: no step forgets to clear it, nothing is subtracted twice."""
+        """p -= learning_rate * p.g for every parameter, and p.g is gone: none is used twice."""
         for parameter in self.parameters:
             if parameter.g is not None:
                 parameter -= learning_rate * parameter.g
@@ -79,14 +96,23 @@ class Layer:
 
 
 class Linear(Layer):
-    """y = x @ weight + bias, weight ~ N(0, 2/in) (Kaiming), bias zero (or None): x (..., in_size) -> y (..., out_size).
+    """y = x @ weight + bias: x (..., in_size) -> y (..., out_size).
+
+    weight ~ N(0, 2/in) (Kaiming), bias zero (or None).
 
     >>> layer = Linear(784, 50, rng=0)
     >>> layer, layer(np.zeros((3, 784))).shape
     ((Linear: in=784 out=50), (3, 50))
     """
 
-    def __init__(self, in_size: int, out_size: int, rng: Random = None, bias: bool = True, dtype: Any = np.float32) -> None:
+    def __init__(
+        self,
+        in_size: int,
+        out_size: int,
+        rng: Random = None,
+        bias: bool = True,
+        dtype: Any = np.float32,
+    ) -> None:
         draws = np.random.default_rng(rng).standard_normal((in_size, out_size))
         self.weight = tensor(draws * math.sqrt(2 / in_size), dtype)
         self.bias = tensor(np.zeros(out_size), dtype) if bias else None
@@ -123,11 +149,11 @@ class ReLU(Layer):
         relu_grad(x, y)
 
 
-# --- Losses ---------------------------------------------------------------------------------------------------------------------------
+# --- Losses ---------------------------------------------------------------------------------------
 
 
 class Loss(Layer):
-    """The last function: `loss(y, t)` is a number, `gradient()` its derivative by y, `backward()` adds that to y.g."""
+    """The last function: `loss(y, t)` is a number, `backward()` adds its `gradient()` to y.g."""
 
     def __call__(self, output: Any, target: Any) -> Any:
         self.args = (output, np.asarray(target))
@@ -144,7 +170,10 @@ class Loss(Layer):
         g = gradient * self.gradient()
         output = self.args[0]  # type: ignore[index]
         if not isinstance(output, Tensor):
-            raise TypeError("the loss was given a plain array, which cannot carry .g: pass tensor(output), or use gradient()")
+            raise TypeError(
+                "the loss was given a plain array, which cannot carry .g: pass tensor(output), "
+                "or use gradient()"
+            )
         add_g(output, g)
 
     def derivative(self, output: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -152,7 +181,7 @@ class Loss(Layer):
 
 
 class MSE(Loss):
-    """mean((y - t)²) over all entries, of any number of axes; gradient 2 (y - t) / (number of entries).
+    """mean((y - t)²) over all entries of all axes; gradient 2 (y - t) / (number of entries).
 
     >>> loss = MSE()
     >>> float(loss(np.array([1.0, 3.0]), np.array([0.0, 0.0]))), loss.gradient()
@@ -169,7 +198,7 @@ class MSE(Loss):
         return 2 * difference(output, target) / output.size
 
 
-# --- A model --------------------------------------------------------------------------------------------------------------------------
+# --- A model --------------------------------------------------------------------------------------
 
 
 class Model:
@@ -190,7 +219,7 @@ class Model:
         return x
 
     def backward(self, gradient: Any = None) -> None:
-        """Fill every `.g`: from `gradient` = ∂loss/∂output, or, without it, from the last call of `self.loss`."""
+        """Fill every `.g`, from `gradient` = ∂loss/∂output or the last call of `self.loss`."""
         if gradient is None:
             self.loss.backward()
         else:
@@ -199,7 +228,7 @@ class Model:
             layer.backward()
 
     def update(self, learning_rate: float) -> None:
-        """One step downhill: each layer updates its parameters; layers without any have nothing to do."""
+        """One step downhill: each layer updates its parameters, if it has any."""
         for layer in self.layers:
             layer.update(learning_rate)
 
@@ -214,7 +243,15 @@ class FeedForwardNN(Model):
     9
     """
 
-    def __init__(self, x_dim: int, y_dim: int, n_layers: int, rng: Random = None, hidden: int = 50, loss: Loss | None = None) -> None:
+    def __init__(
+        self,
+        x_dim: int,
+        y_dim: int,
+        n_layers: int,
+        rng: Random = None,
+        hidden: int = 50,
+        loss: Loss | None = None,
+    ) -> None:
         rng = np.random.default_rng(rng)
         sizes = [x_dim, *[hidden] * (n_layers - 1), y_dim]
         layers: list[Layer] = []

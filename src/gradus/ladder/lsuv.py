@@ -1,11 +1,12 @@
-"""LSUV, layer-sequential unit variance: weights scaled by what the data do, where a formula would have to guess.
+"""LSUV, layer-sequential unit variance: weights scaled by what the data do, not by a formula.
 
-The rung below, `initialisation`, draws weights from a law that is right for independent inputs of size 1 and one kind of activation. This
-one runs a batch through the network and divides each layer's weights by the spread that comes out, whatever the inputs, the activation and
-the first draw were.
+The rung below, `initialisation`, draws weights from a law that is right for independent inputs of
+size 1 and one kind of activation. This one runs a batch through the network and divides each
+layer's weights by the spread that comes out, whatever the inputs, the activation and the first draw
+were.
 
-Source: Dmytro Mishkin and Jiri Matas, "All you need is a good init" (2016); also in Jeremy Howard's course "Deep Learning from the
-Foundations" (2019).
+Source: Dmytro Mishkin and Jiri Matas, "All you need is a good init" (2016); also in Jeremy Howard's
+course "Deep Learning from the Foundations" (2019).
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def look(layers: list[Layer], x: np.ndarray, activation: Activation = relu) -> l
 
 
 def orthonormal(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Rows (or columns, where there are fewer) of length 1 and at right angles: the first draw that the paper advises, by QR.
+    """Rows (or columns, where there are fewer) of length 1 and at right angles, by QR.
+
+    This is the first draw that the paper advises.
 
     >>> w = orthonormal(np.random.default_rng(0), (2, 5))
     >>> np.allclose(w @ w.T, np.eye(2))
@@ -66,12 +69,18 @@ def orthonormal(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def lsuv_layer(
-    w: np.ndarray, b: np.ndarray, x: np.ndarray, order: str = "std, mean", tolerance: float = 1e-3, rounds: int = 100
+    w: np.ndarray,
+    b: np.ndarray,
+    x: np.ndarray,
+    order: str = "std, mean",
+    tolerance: float = 1e-3,
+    rounds: int = 100,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (out, in) and bias (out,) with which the batch x (B, in) comes out with spread 1 and mean 0: measured, and divided by.
+    """Weights (out, in) and bias (out,) with which x (B, in) comes out with spread 1 and mean 0.
 
-    The spread takes several rounds where the bias has a spread of its own, which dividing the weights does not touch. The order matters. A
-    bias does not change the spread, but dividing the weights moves the mean: "mean, std", as the course has it, leaves a mean behind.
+    The spread takes several rounds where the bias has a spread of its own, which dividing the
+    weights does not touch. The order matters. A bias does not change the spread, but dividing the
+    weights moves the mean: "mean, std", as the course has it, leaves a mean behind.
 
     >>> w, b = lsuv_layer(np.array([[4.0]]), np.array([7.0]), np.array([[1.0], [2.0], [3.0]]))
     >>> y = np.array([[1.0], [2.0], [3.0]]) @ w.T + b
@@ -87,15 +96,17 @@ def lsuv_layer(
             if abs(std - 1.0) <= tolerance:
                 break
             if not 0.0 < std < math.inf:
-                raise ValueError(f"no scale makes a spread of {std} one: the inputs are all alike, or not finite")
+                why = "the inputs are all alike, or not finite"
+                raise ValueError(f"no scale makes a spread of {std} one: {why}")
             w = w / std
         else:
-            raise ValueError(f"the spread is {std:.3f} after {rounds} rounds: that of the bias alone is {b.std():.3f}")
+            left = f"the spread is {std:.3f} after {rounds} rounds"
+            raise ValueError(f"{left}: that of the bias alone is {b.std():.3f}")
     return w, b
 
 
 def lsuv(layers: list[Layer], x: np.ndarray, activation: Activation = relu) -> list[Layer]:
-    """`lsuv_layer` for each layer in turn, fed by those already set right; new layers, the old ones are left alone.
+    """`lsuv_layer` for each layer in turn, fed by those before; the old layers are left alone.
 
     >>> rng = np.random.default_rng(0)
     >>> layers = [(0.01 * rng.random((10, 10)), np.zeros(10)) for _ in range(5)]

@@ -1,37 +1,41 @@
-"""The matrix product: from three nested loops over lists to the library, each step on the clock.
+"""The matrix product: from three nested loops over lists to the library, one loop less each time.
 
-The rung below, `pure_python`, had a matrix of lists. A layer of neurons is a matrix product, so this is the first thing to build and the
-first thing to make fast: each version takes one more loop out of Python and gives it to NumPy.
+The rung below, `pure_python`, had a matrix of lists. A layer of neurons is a matrix product, so
+this is the first thing to build and the first thing to make fast: each version takes one more loop
+out of Python and gives it to NumPy.
 
-Sources: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and PyTorch* (Jeremy Howard and Sylvain
-Gugger, 2020), and the courses around it, "Deep Learning from the Foundations" (2019) and "From Deep Learning Foundations to Stable
-Diffusion" (2022); "Building the foundations of Deep Learning from scratch"; "Creating a Neural Network from scratch" (Michael Heinzer,
-2020). What is different here, and why:
+Sources: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai
+and PyTorch* (Jeremy Howard and Sylvain Gugger, 2020), and the courses around it; "Building the
+foundations of Deep Learning from scratch"; "Creating a Neural Network from scratch" (Michael
+Heinzer, 2020). What is different here, and why:
 
-- They check shapes by `assert`, which `python -O` removes; here a ValueError says both numbers in their words.
-- They start from zeros of the library's default type; here the product of integers is integers, of float32 float32.
-- One calls the library faster "by three orders of magnitude", another "around 100,000 times", for the same step. `timings` measures it.
-  Both are true: it depends on what one element costs the loops. For (5, 784) @ (784, 10) on one core of a server of 2024 the library won
-  by 400 against lists, by 2,400 against NumPy's arrays and by 66,000 against PyTorch's tensors, whose indexing is the slowest.
+- They check shapes by `assert`, which `python -O` removes; here a ValueError says both numbers in
+  their words.
+- They start from zeros of the library's default type; here the product of integers is integers, of
+  float32 float32.
+
+What each step is worth is measured by `matmul_timings`.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-import timeit
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-__test__: dict = {}  # tells pytest that the functions below that are named test are tools, not tests of this file
+# Tells pytest that the functions below that are named test are tools, not tests of this file.
+__test__: dict = {}
 
-# --- tests first: the five small functions with which the courses check everything that follows -------------------------------------------
+# --- tests first: the five small functions with which the courses check what follows --------------
 
 
-def test(a: Any, b: Any, compare: Callable[[Any, Any], bool], name: str | None = None) -> None:  # noqa: PT028
+Compare = Callable[[Any, Any], bool]
+
+
+def test(a: Any, b: Any, compare: Compare, name: str | None = None) -> None:  # noqa: PT028
     """Raises an AssertionError that shows a and b unless `compare(a, b)`."""
     if not compare(a, b):
         raise AssertionError(f"{name or compare.__name__}:\n{a}\n{b}")
@@ -43,7 +47,7 @@ def test_eq(a: Any, b: Any) -> None:
 
 
 def near(a: Any, b: Any, rtol: float = 1e-3, atol: float = 1e-5) -> bool:
-    """|a - b| <= atol + rtol |b| everywhere, for equal shapes: (3, 1) and (3,) are not near, whatever they hold.
+    """|a - b| <= atol + rtol |b| everywhere, for equal shapes: (3, 1) and (3,) are never near.
 
     Example:
         >>> near([1.0, 2.0], [1.0005, 2.001]), near([[1.0], [1.0]], [1.0, 1.0])
@@ -58,12 +62,15 @@ def test_near(a: Any, b: Any) -> None:
 
 
 def test_near_zero(a: Any, tol: float = 1e-3) -> None:  # noqa: PT028
-    """|a| < tol everywhere. For a difference of gradients use `test_near`: where they are 0.01, tol lets an error of a tenth pass."""
+    """|a| < tol everywhere. For a difference of gradients use `test_near`.
+
+    Where gradients are 0.01, tol would let an error of a tenth pass.
+    """
     if not np.all(np.abs(a) < tol):
         raise AssertionError(f"near zero: {a}")
 
 
-# --- the product: each version has one loop less in Python --------------------------------------------------------------------------------
+# --- the product: each version has one loop less in Python ----------------------------------------
 
 
 def check_inner(a_columns: int, b_rows: int) -> None:
@@ -73,7 +80,7 @@ def check_inner(a_columns: int, b_rows: int) -> None:
 
 
 def summands(a: Any, b: Any, i: int, j: int) -> list:
-    """The products that make element (i, j), counted from 0: :math:`c_{ij} = \\sum_k a_{ik} b_{kj}`.
+    """The products that make element (i, j), from 0: :math:`c_{ij} = \\sum_k a_{ik} b_{kj}`.
 
     Example (c31 in Heinzer's example, who counts from 1):
         >>> summands([[1, 1, 1], [2, 2, 2], [3, 3, 3], [4, 4, 4]], [[1, 1], [2, 2], [3, 3]], 2, 0)
@@ -106,7 +113,7 @@ def product_zeros(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def matrix_multiplication(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The same three loops over arrays. Slower than over lists: each `a[i, k]` makes a Python object of a number in the array."""
+    """The same three loops over arrays, slower: each `a[i, k]` makes an object of a number."""
     if a.shape[1] != b.shape[0]:
         raise ValueError(f"Dimension mismatch for A and B: {a.shape[1]} != {b.shape[0]}")
     c = product_zeros(a, b)
@@ -162,7 +169,7 @@ def einsum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def library(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """`a @ b`, also written `a.dot(b)`; `a * b` is something else, it multiplies element by element.
+    """`a @ b`, also written `a.dot(b)`; `a * b` is something else, element by element.
 
     Example:
         >>> a = np.array([[1, 2], [3, 4]])
@@ -173,11 +180,14 @@ def library(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a @ b
 
 
-# --- the same on a graphics card, simulated -----------------------------------------------------------------------------------------------
+# --- the same on a graphics card, simulated -------------------------------------------------------
 
 
 def matmul(grid: tuple[int, int], a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
-    """The kernel: what one thread does. It knows its place in the grid, writes that one element of c, and does nothing outside of c."""
+    """The kernel, what one thread does: it knows its place in the grid, and writes one element.
+
+    Outside of c it does nothing.
+    """
     i, j = grid
     if i < c.shape[0] and j < c.shape[1]:
         total = c.dtype.type(0)
@@ -186,8 +196,16 @@ def matmul(grid: tuple[int, int], a: np.ndarray, b: np.ndarray, c: np.ndarray) -
         c[i, j] = total
 
 
-def launch_kernel(kernel: Callable, grid_x: int, grid_y: int, *args: Any, rng: np.random.Generator | None = None) -> None:
-    """Calls `kernel((i, j), *args)` for each place of the grid; in an order drawn from `rng`, if given, since a card promises none.
+def launch_kernel(
+    kernel: Callable,
+    grid_x: int,
+    grid_y: int,
+    *args: Any,
+    rng: np.random.Generator | None = None,
+) -> None:
+    """Calls `kernel((i, j), *args)` for each place of the grid.
+
+    A graphics card promises no order; with `rng` it is drawn, so that one sees what that means.
 
     Example:
         >>> launch_kernel(lambda grid: print(grid, end=" "), 2, 2)
@@ -199,7 +217,9 @@ def launch_kernel(kernel: Callable, grid_x: int, grid_y: int, *args: Any, rng: n
 
 
 def grid_of_blocks(a: np.ndarray, b: np.ndarray, block: tuple[int, int] = (4, 4)) -> np.ndarray:
-    """The product by a kernel. Threads start in blocks, so the grid is rounded up; that is why the kernel looks where it is.
+    """The product by a kernel: threads start in blocks, so the grid is rounded up.
+
+    That is why the kernel looks where it is.
 
     Example:
         >>> grid_of_blocks(np.array([[1, 2], [3, 4]]), np.array([[5], [6]])).tolist()
@@ -212,7 +232,7 @@ def grid_of_blocks(a: np.ndarray, b: np.ndarray, block: tuple[int, int] = (4, 4)
     return c
 
 
-# --- what each step is worth --------------------------------------------------------------------------------------------------------------
+# --- all of them ----------------------------------------------------------------------------------
 
 VERSIONS: dict[str, Callable] = {
     "three loops, lists": loops_over_lists,
@@ -225,62 +245,3 @@ VERSIONS: dict[str, Callable] = {
     "einsum": einsum,
     "library": library,
 }
-
-# What the sources printed for (5, 784) @ (784, 10), in seconds; other machines, other years, PyTorch for NumPy.
-# (The chapter calls broadcasting 3,700 times faster; its own times make that 3,200.)
-# (In 2022 the innermost loop was also compiled with Numba, 236e-6; this rung stays with NumPy.)
-PRINTED = {
-    "course 2019": {
-        "three loops, arrays": 835e-3,
-        "row * column": 1.39e-3,
-        "broadcasting": 254e-6,
-        "einsum": 57.2e-6,
-        "library": 18.2e-6,
-    },
-    "chapter 17, 2020": {
-        "three loops, arrays": 1.15,
-        "row * column": 1.7e-3,
-        "broadcasting": 357e-6,
-        "einsum": 68.7e-6,
-        "library": 14e-6,
-    },
-    "course 2022": {"three loops, arrays": 421e-3, "row * column": 598e-6, "dot(row, column)": 481e-6, "broadcasting": 70e-6},
-}
-# … and in the course of 2022 for all of MNIST, (50000, 784) @ (784, 10).
-PRINTED_FULL = {"broadcasting": 663e-3, "einsum": 15.1e-3, "library": 15.2e-3}
-
-
-def seconds_per_call(call: Callable[[], object], budget: float = 0.02, repeats: int = 3) -> float:
-    """The best of `repeats` means, each over as many calls as fit into `budget` seconds, at least one."""
-    first = timeit.timeit(call, number=1)
-    number = max(1, int(budget / max(first, 1e-7)))
-    return min(timeit.repeat(call, number=number, repeat=repeats)) / number
-
-
-class Timing(NamedTuple):
-    """A version, its seconds a call, and how many times faster it is than the slowest."""
-
-    name: str
-    seconds: float
-    ratio: float
-
-
-def timings(shape: tuple[int, int, int] = (5, 784, 10), names: Iterable[str] = VERSIONS, seed: int = 0) -> list[Timing]:
-    """Times (n, m) @ (m, l) in float32 by the named versions, after checking that each gives the library's product.
-
-    Example:
-        >>> [row.name for row in timings((2, 3, 4), ["einsum", "library"])]
-        ['einsum', 'library']
-    """
-    rng = np.random.default_rng(seed)
-    n, m, l = shape
-    a, b = rng.standard_normal((n, m), np.float32), rng.standard_normal((m, l), np.float32)
-    seconds = {}
-    for name in names:
-        version = VERSIONS[name]
-        operands = (a.tolist(), b.tolist()) if version is loops_over_lists else (a, b)
-        # Sums in another order differ in the last bits, relative to the size of what is summed, not of the sum.
-        test(version(*operands), a @ b, lambda c, d: near(c, d, atol=1e-4 * math.sqrt(m)), name)
-        seconds[name] = seconds_per_call(partial(version, *operands))
-    slowest = max(seconds.values())
-    return [Timing(name, value, slowest / value) for name, value in seconds.items()]
