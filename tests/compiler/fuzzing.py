@@ -534,7 +534,7 @@ def note_plan(program: Any, tier: str, counts: collections.Counter[str]) -> None
     counts["native: arena shared"] += len(set(starts)) < len(starts)
     counts["native: fresh results"] += bool(plan.fresh)
     counts["native: products"] += bool(matrices)
-    counts.update({f"native: products with the {p.panels} factor in panels": 1 for p in matrices if p.panels})  # not on every processor
+    counts.update({f"native: products: {p.way}": 1 for p in matrices})  # not on every processor
     counts["native: products over batches"] += any(p.counts != (1, 1) for p in matrices)
     counts["native: handmade kernels"] += any(step.handmade for step in plan.steps)
     counts["native: calls by record"] += any(not (step.kernel or step.product or step.handmade) for step in plan.steps)

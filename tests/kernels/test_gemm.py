@@ -1,4 +1,4 @@
-"""Matrix products from panels equal NumPy's in float64, whatever the shapes, and write nothing that is not theirs."""
+"""Matrix products from panels and inner products equal NumPy's in float64, whatever the shapes, and write nothing that is not theirs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ ROOM = 7  # elements between rows, and behind the last
 @numba.njit(error_model="numpy")
 def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, alpha, add, room, across):
     gemm.multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leading, np.float32(alpha), add, room, across, 0)
+
+
+@numba.njit(error_model="numpy")
+def multiply_rows(a, b, c, m, n, k, a_leading, b_leading, c_leading, alpha, room):
+    gemm.multiply_rows(a, b, c, m, n, k, a_leading, b_leading, c_leading, np.float32(alpha), room, 0)
 
 
 def matrix(rows: int, columns: int, room: int = ROOM) -> np.ndarray:
@@ -82,6 +87,28 @@ def test_the_terms_of_long_sums_are_added_in_pieces() -> None:
     assert np.abs(c - wanted).max() <= 40 * np.spacing(np.float32(wanted))
 
 
+ROWS_BY_ROWS = [*SHAPES, (1, 1, 1), (1, 9, 40), (3, 2, 15), (4, 4, 16), (5, 1, 17), (2, 300, 64), (300, 3, 50), (9, 7, 6500)]
+
+
+@pytest.mark.parametrize("m, n, k", ROWS_BY_ROWS)
+def test_inner_products(m: int, n: int, k: int) -> None:
+    a, b, expected = operands(m, n, k, False, True)
+    c, room = matrix(m, n), np.zeros(gemm.JOB, np.float32)
+    memory = c.base
+    assert memory is not None
+    multiply_rows(address(a), address(b), address(c), m, n, k, leading(a), leading(b), leading(c), -0.5, address(room))
+    np.testing.assert_allclose(c, -0.5 * expected, rtol=1e-5, atol=1e-6 * k**0.5 * 10)
+    assert np.isnan(memory[:, n:]).all()
+
+
+def test_long_inner_products_are_added_in_pieces() -> None:
+    k = 200_000
+    a, b, c, room = np.full((1, k), 0.1, np.float32), np.full((2, k), 0.3, np.float32), np.zeros((1, 2), np.float32), np.zeros(gemm.JOB)
+    multiply_rows(address(a), address(b), address(c), 1, 2, k, k, k, 2, 1.0, address(room))
+    wanted = k * np.longdouble(a[0, 0]) * np.longdouble(b[0, 0])
+    assert np.abs(c - wanted).max() <= 40 * np.spacing(np.float32(wanted))
+
+
 def test_infinity_and_nan_stay_in_their_rows_and_columns() -> None:
     a, b, _ = operands(20, 70, 30, False, False)
     a[3, 4], b[5, 66] = np.inf, np.nan
@@ -94,10 +121,21 @@ def test_infinity_and_nan_stay_in_their_rows_and_columns() -> None:
     np.testing.assert_array_equal(np.isinf(c), np.isinf(expected))
 
 
-def test_panels_are_for_processors_with_the_registers(monkeypatch: pytest.MonkeyPatch) -> None:
-    shape = ("s", 128, 512, 784, (False, True), False)
-    for wide, wanted in ((True, "first"), (False, "")):
+@pytest.mark.parametrize(
+    "shape, wanted",
+    [
+        (("s", 128, 512, 784, (False, True), False), "first"),
+        (("s", 768, 384, 128, (False, True), False), "second"),
+        (("s", 8, 512, 784, (False, True), False), "inner"),  # rows with rows, and too few for a copy to pay
+        (("s", 1, 2048, 2048, (False, True), False), "inner"),
+        (("s", 8, 512, 784, (False, False), False), "library"),
+        (("s", 8, 512, 784, (False, True), True), "second"),  # inner products add nothing to what is there
+        (("d", 128, 512, 784, (False, True), False), "library"),
+    ],
+)
+def test_ways_are_for_processors_with_the_registers(shape: tuple, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for wide, way in ((True, wanted), (False, "library")):
         monkeypatch.setattr(blas, "wide_registers", lambda wide=wide: wide)
-        products.panelled.cache_clear()
-        assert products.panelled(*shape) == wanted
-    products.panelled.cache_clear()
+        products.quickest.cache_clear()
+        assert products.quickest(*shape) == way
+    products.quickest.cache_clear()

@@ -31,9 +31,9 @@ class Product(NamedTuple):
     adds: bool = False  # to what C holds
 
     @property
-    def panels(self) -> str:
-        """Which factor :mod:`gradus.kernels.gemm` copies into panels: "second", "first", or "" where the library computes the product."""
-        return panelled(self.letter, self.m, self.n, self.k, self.transposed, self.adds)
+    def way(self) -> str:
+        """How it is computed, see :func:`quickest`."""
+        return quickest(self.letter, self.m, self.n, self.k, self.transposed, self.adds)
 
     @property
     def shared(self) -> bool:
@@ -43,11 +43,11 @@ class Product(NamedTuple):
     @property
     def scratch(self) -> tuple[tuple[int, str], ...]:
         """(elements, dtype) of the room that a job and its panels take, and the transposed result."""
-        if not self.panels:
-            return ()
-        columns = self.n if self.panels == "second" else self.m
+        if self.way in ("library", "inner"):
+            return ((JOB, "float32"),) if self.way == "inner" else ()
+        columns = self.n if self.way == "second" else self.m
         panels = (JOB + -(-columns // PANEL) * PANEL * self.k, "float32")
-        return (panels, (self.m * self.n, "float32")) if self.panels == "first" else (panels,)
+        return (panels, (self.m * self.n, "float32")) if self.way == "first" else (panels,)
 
     @property
     def flops(self) -> int:
@@ -113,32 +113,48 @@ PANEL, TALL, NARROW = 64, 6, 16  # columns of a panel; rows of a tile; columns o
 MOVED = 18  # multiplications that cost as much as to copy and transpose an element
 IN_ROWS = 0.5  # of that, where rows stay rows
 DEEP = 4096  # rows of a panel that the second cache still holds
+SIDE, LANES, SUMMED = 4, 16, 60  # rows whose inner products go together; terms at a time; multiplications that adding up lanes costs
+NEAR, LONG, FAR = 1 << 17, 2048, 1.5  # elements of the shorter factor, and of a row, that caches still hold; how much longer it takes else
 SHARED = 1_000_000  # multiplications from which on several threads win
 SMALL, SMALL_RESULT = 1_000_000, 1200  # multiplications, and with rows by rows results, up to which OpenBLAS copies nothing
-WORTHWHILE, WORTHWHILE_SMALL, WORTHWHILE_NARROW = 0.7, 0.6, 0.33  # share of multiplications in all the work from which on panels win
+LIBRARY, LIBRARY_SMALL = 0.7, 0.6  # multiplications of OpenBLAS in the time of one of ours
 
 
 @functools.cache
-def panelled(letter: str, m: int, n: int, k: int, transposed: tuple[bool, bool], adds: bool) -> str:
-    """Which factor to copy into panels; "" if the library is quicker, or the processor lacks the registers."""
-    small, rows_by_rows = m * n * k <= SMALL, transposed == (False, True)
-    copies_nothing = small and (not rows_by_rows or m * n <= SMALL_RESULT)
-    if letter != "s" or min(m, n) < TALL or k > DEEP or copies_nothing or not blas.wide_registers():
-        return ""
-    first, second = IN_ROWS if transposed[0] else 1, 1 if transposed[1] else IN_ROWS
-    work = {"second": m * _padded(n) * k + MOVED * k * n * second, "first": n * _padded(m) * k + MOVED * (k * m * first + m * n)}
-    if adds:  # a result that is transposed afterwards is no sum yet
-        del work["first"]
-    best = min(work, key=lambda factor: work[factor])
-    narrow = rows_by_rows and min(m, n) < NARROW
-    share = WORTHWHILE_NARROW if narrow else WORTHWHILE_SMALL if small else WORTHWHILE
-    return best if m * n * k >= share * work[best] else ""
+def quickest(letter: str, m: int, n: int, k: int, transposed: tuple[bool, bool], adds: bool) -> str:
+    """How to compute a product.
+
+    Returns:
+        "second" or "first": by panels of that factor (:mod:`gradus.kernels.gemm`); "inner": as inner products, where both factors lie in
+        rows along k (:mod:`gradus.kernels.inner_products`); "library": if that is quicker, or the processor lacks the registers.
+    """
+    count, rows_by_rows = m * n * k, transposed == (False, True)
+    copies_nothing = count <= SMALL and (not rows_by_rows or m * n <= SMALL_RESULT)
+    if letter != "s" or copies_nothing or not blas.wide_registers():
+        return "library"
+    copied = MOVED / min(m, n) if rows_by_rows else 0
+    work = {"library": count * (1 + copied) / (LIBRARY_SMALL if count <= SMALL and not rows_by_rows else LIBRARY)}
+    if min(m, n) >= TALL and k <= DEEP:
+        first, second = IN_ROWS if transposed[0] else 1, 1 if transposed[1] else IN_ROWS
+        work["second"] = m * _padded(n) * k + MOVED * k * n * second
+        work["first"] = n * _padded(m) * k + MOVED * (k * m * first + m * n)
+    if rows_by_rows:
+        cached = min(m, n) * k <= NEAR and k <= LONG
+        work["inner"] = _whole(m, SIDE) * _whole(n, SIDE) * (_whole(k, LANES) + SUMMED) * (1 if cached else FAR)
+    if adds:  # these two write what was not there
+        work = {way: cost for way, cost in work.items() if way not in ("first", "inner")}
+    return min(work, key=lambda way: work[way])
+
+
+def _whole(count: int, parts: int) -> int:
+    """The next multiple."""
+    return -(-count // parts) * parts
 
 
 def _padded(columns: int) -> int:
     """Columns as tiles count them; narrow tiles take twice as long for each."""
     whole, rest = divmod(columns, PANEL)
-    return whole * PANEL + (PANEL if rest > PANEL - NARROW else -(-rest // NARROW) * NARROW * 2)
+    return whole * PANEL + (PANEL if rest > PANEL - NARROW else _whole(rest, NARROW) * 2)
 
 
 NUMBERS = {int: NumberArgument("int64"), float: NumberArgument("float64")}

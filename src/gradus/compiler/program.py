@@ -89,7 +89,7 @@ class Program:
         if step.kernel is not None:
             return step.kernel.source
         if step.product is not None:
-            return product_text(step.product.letter, step.product.panels != "")
+            return product_text(step.product.letter, step.product.way)
         if step.handmade is not None:
             kinds = [number_kind(x) for x in number_arguments(step.calls[0])]
             slots = self._slots(step) - len(kinds)
@@ -223,7 +223,7 @@ class Program:
         self.reals[slot + 17] = 1.0 if p.adds else 0.0
         self.table[slot + 18 : slot + 21] = [ci, cj, p.leading[2]]
         self._fill_scratch(step, slot + 21)
-        if p.panels == "second":
+        if p.way != "first":
             self.table[slot + 22] = 0
         self.table[slot + 23] = TEAM.words.ctypes.data if p.shared else 0
 
@@ -299,7 +299,7 @@ class FlatFunction(FlatText):
         """Runs of kernels, and single calls between them."""
         first, position = 0, 0
         several = any(source is None for source in self.program.sources)
-        if any(step.product is not None and step.product.panels and step.product.shared for step in self.plan.steps):
+        if any(step.product is not None and step.product.way != "library" and step.product.shared for step in self.plan.steps):
             self.bind("threads", blas.THREADS.data)
             self.bind("team", TEAM.words.data)
             self.bind("grow", TEAM.grow)

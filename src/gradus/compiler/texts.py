@@ -48,6 +48,10 @@ PANELS_CALL = """multiply(
                 float32(numbers[10]), numbers[17] != 0.0, table[21], table[22], table[23],
             )"""
 
+INNER_PRODUCTS_CALL = """multiply_rows(
+                a, b, c, table[7], table[8], table[9], table[13], table[16], table[20], float32(numbers[10]), table[21], table[23],
+            )"""
+
 #: A worker's life. The table holds: its line, the end of the pipe at which it sleeps, room for a byte, how often it looks before it sleeps.
 SERVE = """
 # from gradus.kernels.gemm
@@ -57,11 +61,11 @@ def NAME(address):
 """
 
 
-def product_text(letter: str, panels: bool) -> str:
-    """The kernel of a product in float32 ("s") or float64 ("d"), by our own kernel or by the library alone."""
-    if panels:
-        return "# from gradus.kernels.gemm" + PRODUCT.format(call=PANELS_CALL)
-    return PRODUCT.format(call=LIBRARY_CALL.format(letter=letter, number="float32" if letter == "s" else "float64"))
+def product_text(letter: str, way: str) -> str:
+    """The kernel of a product in float32 ("s") or float64 ("d"); for the ways see :func:`gradus.compiler.products.quickest`."""
+    if way == "library":
+        return PRODUCT.format(call=LIBRARY_CALL.format(letter=letter, number="float32" if letter == "s" else "float64"))
+    return "# from gradus.kernels.gemm" + PRODUCT.format(call=INNER_PRODUCTS_CALL if way == "inner" else PANELS_CALL)
 
 
 HANDMADE = """

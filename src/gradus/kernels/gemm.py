@@ -16,6 +16,7 @@ from numba import float32, int64
 
 from gradus.kernels.atomics import take_next, write
 from gradus.kernels.compilation import compiled
+from gradus.kernels.inner_products import SIDE, strip_of_results
 from gradus.kernels.lanes import (
     add_outer,
     load_beside,
@@ -34,7 +35,7 @@ SIZE = 4  # bytes of a float32
 ROWS, LANES, WIDTH = 6, 16, 64  # of a tile of results
 PANEL_ROW = WIDTH * SIZE
 # A job, in front of the panels: the next piece; A, its steps from row to row and along k, m, n, k, C, its step, panels, B where it lies,
-# its step, how many columns are read there, whether C is added to, rows of a piece; alpha.
+# its step, how many columns are read there, whether C is added to, rows of a piece; alpha; whether a piece is a strip of inner products.
 JOB = 64  # elements that it takes
 PIECES = 3  # for each thread: one that is held up does not make the others wait for long
 FEW = 64  # rows of results for which a copy of rows does not pay
@@ -115,7 +116,17 @@ def columns_of_results(a, row_step, k_step, panel, panel_step, m, n, k, alpha, a
 
 
 @compiled
-def work(room):
+def work_on_strips(room):
+    """Compute strips of a job that nobody has taken yet, until there are none."""
+    job = array(room, int64)
+    first = take_next(room) * SIDE
+    while first < max(job[4], job[5]):
+        strip_of_results(job[1], job[2], job[10], job[11], job[4], job[5], job[6], array(room, float32)[30], job[7], job[8], first)
+        first = take_next(room) * SIDE
+
+
+@compiled
+def work_on_panels(room):
     """Compute pieces of a job that nobody has taken yet, until there are none: some rows times a panel each.
 
     Every number comes out of the same operations in the same order, whoever computes it and however many rows a piece has.
@@ -135,6 +146,24 @@ def work(room):
         place = c + i * c_step + j * SIZE
         columns_of_results(a + i * row_step, row_step, k_step, panel, panel_step, rows, min(WIDTH, n - j), k, alpha, add, place, c_step)
         piece = take_next(room)
+
+
+@compiled
+def work(room):
+    """Help with a job, of either kind."""
+    if array(room, int64)[16] != 0:
+        work_on_strips(room)
+    else:
+        work_on_panels(room)
+
+
+@compiled
+def finish(room, team):
+    """Have a job done that is written, by whoever is free."""
+    write(room, 0)  # the next piece
+    offer(room, team)
+    work(room)
+    take_back(room, team)
 
 
 @compiled
@@ -171,14 +200,21 @@ def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leadi
     job = array(room, int64)
     job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8] = a, row_step, k_step, m, n, k, target, c_leading * SIZE
     job[9], job[10], job[11], job[12], job[13] = panels, b, b_leading * SIZE, in_place, add
-    job[14] = height_of_pieces(m, n, k, threads_of(team))
+    job[14], job[16] = height_of_pieces(m, n, k, threads_of(team)), 0
     array(room, float32)[30] = alpha
-    write(room, 0)  # the next piece
-    offer(room, team)
-    work(room)
-    take_back(room, team)
+    finish(room, team)
     if across != 0:
         turn(across, m, n, n, c, m)
+
+
+@compiled
+def multiply_rows(a, b, c, m, n, k, a_leading, b_leading, c_leading, alpha, room, team):
+    """C = alpha · A Bᵀ for A (m, k), B (n, k), row-major, with room for a job alone; for the rest see :func:`multiply`."""
+    job = array(room, int64)
+    job[1], job[2], job[4], job[5], job[6], job[7], job[8] = a, a_leading * SIZE, m, n, k, c, c_leading * SIZE
+    job[10], job[11], job[16] = b, b_leading * SIZE, 1
+    array(room, float32)[30] = alpha
+    finish(room, team)
 
 
 @compiled

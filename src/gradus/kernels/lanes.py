@@ -148,6 +148,21 @@ def store_where(typing_context, address, mask, v):
     return types.void(types.int64, mask, v), emit
 
 
+@intrinsic
+def fetch_ahead(typing_context, address):
+    """Have the line of the cache at an address brought in, without waiting for it. The address may lie outside of any array."""
+
+    def emit(context, builder, signature, values):
+        pointer = ir.IntType(8).as_pointer()
+        function = ir.FunctionType(ir.VoidType(), [pointer, WORD, WORD, WORD])
+        named = cgutils.get_or_insert_function(builder.module, function, "llvm.prefetch.p0")
+        numbers = [ir.Constant(WORD, number) for number in (0, 3, 1)]  # to be read, soon, data
+        builder.call(named, [builder.inttoptr(values[0], pointer), *numbers])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), emit
+
+
 # Arithmetic.
 
 
@@ -519,3 +534,64 @@ def store_matrix(typing_context, address, step, first, mask, alpha, add, sums, v
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64, mask, kind.of, types.boolean, sums, vectors), emit
+
+
+@intrinsic
+def add_pairs(typing_context, sums, rows, columns, offset, mask):
+    """A matrix of sums, rows behind each other, plus the vectors at rows[i] + offset times those at columns[j] + offset, masked."""
+    kind = sums.dtype
+
+    def emit(context, builder, signature, values):
+        whole, left, right, behind, kept = values
+        pointer = _vector(kind).as_pointer()
+
+        def loaded(starts, count):
+            places = [builder.inttoptr(builder.add(builder.extract_value(starts, k), behind), pointer) for k in range(count)]
+            return [_masked_load(builder, kind, place, kept) for place in places]
+
+        a, b = loaded(left, rows.count), loaded(right, columns.count)
+        for i in range(rows.count):
+            for j in range(columns.count):
+                place = i * columns.count + j
+                whole = builder.insert_value(whole, _fused(builder, kind, a[i], b[j], builder.extract_value(whole, place)), place)
+        return whole
+
+    return sums(sums, rows, columns, types.int64, mask), emit
+
+
+@intrinsic
+def lane_sums(typing_context, sums):
+    """A vector of the sums of the lanes of each of as many vectors as it has lanes itself."""
+
+    def emit(context, builder, signature, values):
+        vectors = [builder.extract_value(values[0], k) for k in range(sums.count)]
+        n = sums.count
+        even, odd = _places(range(0, 2 * n, 2)), _places(range(1, 2 * n, 2))
+        while len(vectors) > 1:
+            pairs = zip(vectors[::2], vectors[1::2], strict=True)
+            vectors = [builder.fadd(builder.shuffle_vector(a, b, even), builder.shuffle_vector(a, b, odd)) for a, b in pairs]
+        return vectors[0]
+
+    return sums.dtype(sums), emit
+
+
+@intrinsic
+def store_parts(typing_context, places, count, v):
+    """Write as many equal parts of a vector as there are places, of each the first ``count`` lanes at most."""
+
+    def emit(context, builder, signature, values):
+        starts, kept, whole = values
+        size = v.count // places.count
+        numbers = ir.Constant(ir.VectorType(WORD, size), list(range(size)))
+        mask = builder.icmp_signed("<", numbers, _spread(builder, builder.trunc(kept, WORD), size))
+        undefined = ir.Constant(whole.type, ir.Undefined)
+        for i in range(places.count):
+            part = builder.shuffle_vector(whole, undefined, _places(range(i * size, (i + 1) * size)))
+            pointer = part.type.as_pointer()
+            write = ir.FunctionType(ir.VoidType(), [part.type, pointer, WORD, mask.type])
+            named = cgutils.get_or_insert_function(builder.module, write, f"llvm.masked.store.v{size}f{v.of.bitwidth}.p0")
+            place = builder.inttoptr(builder.extract_value(starts, i), pointer)
+            builder.call(named, [part, place, ir.Constant(WORD, v.of.bitwidth // 8), mask])
+        return context.get_dummy_value()
+
+    return types.void(places, types.int64, v), emit
