@@ -36,11 +36,10 @@ from gradus.kernels.lanes import (
     pick,
     span,
     store,
-    store_matrix,
     transpose_block,
     zeros,
-    zeros_each,
 )
+from gradus.kernels.register_tiles import store_matrix, zeros_each
 from gradus.kernels.scalar import exp
 from gradus.kernels.table import array
 

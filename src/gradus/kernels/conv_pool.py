@@ -21,18 +21,17 @@ from gradus.kernels.lanes import (
     lane_sum,
     less,
     load,
-    load_each,
     load_where,
     multiply_add,
     pick,
     replaces,
     span,
     store,
-    store_each,
     store_where,
     zeros,
 )
 from gradus.kernels.products import sgemm
+from gradus.kernels.register_tiles import load_each, store_each
 from gradus.kernels.table import array
 from gradus.kernels.winograd import (
     PLACES,

@@ -12,20 +12,8 @@ from numba import float32, float64
 
 from gradus.kernels.columns import pad_planes
 from gradus.kernels.compilation import compiled
-from gradus.kernels.lanes import (
-    add_products,
-    add_scaled,
-    everywhere,
-    lane_count,
-    lane_sum,
-    load,
-    load_each,
-    load_where,
-    span,
-    store,
-    store_each,
-    zeros,
-)
+from gradus.kernels.lanes import everywhere, lane_count, lane_sum, load, load_where, span, store, zeros
+from gradus.kernels.register_tiles import add_products, add_scaled, load_each, store_each
 from gradus.kernels.table import array
 
 TOGETHER = 8  # outputs: sums in registers, enough of them to hide how long one addition takes

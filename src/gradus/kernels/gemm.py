@@ -17,17 +17,8 @@ from numba import float32, int64
 from gradus.kernels.atomics import take_next, write
 from gradus.kernels.compilation import compiled
 from gradus.kernels.inner_products import SIDE, strip_of_results
-from gradus.kernels.lanes import (
-    add_outer,
-    load_beside,
-    load_where,
-    span,
-    store,
-    store_matrix,
-    transpose_block,
-    zeros,
-    zeros_each,
-)
+from gradus.kernels.lanes import load_where, span, store, transpose_block, zeros
+from gradus.kernels.register_tiles import add_outer, load_beside, store_matrix, zeros_each
 from gradus.kernels.table import array
 from gradus.kernels.team import LEAVE, finished, next_job, offer, take_back, threads_of
 

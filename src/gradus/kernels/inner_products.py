@@ -13,7 +13,8 @@ from __future__ import annotations
 from numba import float32
 
 from gradus.kernels.compilation import compiled, inlined
-from gradus.kernels.lanes import add_pairs, everywhere, fetch_ahead, lane_sums, span, store_parts, zeros, zeros_each
+from gradus.kernels.lanes import everywhere, fetch_ahead, span, zeros
+from gradus.kernels.register_tiles import add_pairs, lane_sums, store_parts, zeros_each
 
 SIZE, LANES, VECTOR, SIDE = 4, 16, 64, 4
 PIECE = 400 * VECTOR  # bytes of a row: the terms of a sum in one go, as in gradus.kernels.gemm
