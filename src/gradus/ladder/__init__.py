@@ -1,4 +1,4 @@
-"""The ladder: deep learning from three nested loops to a compiled step, one short file a rung, each to be read by itself."""
+"""The ladder: deep learning from three nested loops to a compiled step, one short file a rung."""
 
 from gradus.ladder import (
     activations,

@@ -1,19 +1,22 @@
-"""Modules: layers that know their parameters, because whatever is assigned to an attribute is registered.
+"""Modules: layers that know their parameters, because what is assigned to them is registered.
 
-The tape gives every program a gradient, but its user still names each parameter three times: to make it, to update it, to clear it.
-A module keeps the list by itself, by `__setattr__`. First as an idea in one model (`DummyModule`), then as a base class that needs no
-`super().__init__()` (`Module`), then with modules in modules (`ModuleList`, `Sequential`). The gradients are those of `tape_of_layers`;
-`training_loop` trains with it all.
+The tape gives every program a gradient, but its user still names each parameter three times: to
+make it, to update it, to clear it. A module keeps the list by itself, by `__setattr__`. First as an
+idea in one model (`DummyModule`), then as a base class that needs no `super().__init__()`
+(`Module`), then with modules in modules (`ModuleList`, `Sequential`). The gradients are those of
+`tape_of_layers`; `training_loop` trains with it all.
 
 What is decided here, since sources and libraries differ:
 
-- `parameters()` looks them up when it is asked, so layers that come later and parameters that are frozen later are seen. Eisenschlos'
-  `Sequential` copies the list when it is made.
-- A parameter that is reached by two ways is one parameter and is named once. In the same `Sequential` it stands twice and is updated twice.
+- `parameters()` looks them up when it is asked, so layers that come later and parameters that are
+  frozen later are seen. Eisenschlos' `Sequential` copies the list when it is made.
+- A parameter that is reached by two ways is one parameter and is named once. In the same
+  `Sequential` it stands twice and is updated twice.
 
-Sources: Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020, chapter 17 (`LinearLayer`, `Model` with
-its loss inside, a `Module` without `super().__init__()`); Jeremy Howard, Practical Deep Learning for Coders, part 2, 2019 (`DummyModule`);
-Julian Eisenschlos, Neural Networks in 100 lines of pure Python, 2019.
+Sources: Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020,
+chapter 17 (`LinearLayer`, `Model` with its loss inside, a `Module` without `super().__init__()`);
+Jeremy Howard, Practical Deep Learning for Coders, part 2, 2019 (`DummyModule`); Julian Eisenschlos,
+Neural Networks in 100 lines of pure Python, 2019.
 
 Letters: N examples, n_in, n_out widths; x input.
 """
@@ -55,7 +58,8 @@ class PlainLinear:
 class DummyModule:
     """The idea of a module in one model: an attribute that is assigned is also noted down.
 
-    It notes everything, whatever it is; the dictionary must exist before the first assignment; a layer assigned twice is listed twice.
+    It notes everything, whatever it is; the dictionary must exist before the first assignment; a
+    layer assigned twice is listed twice.
     """
 
     def __init__(self, rng: np.random.Generator, n_in: int, hidden: int, n_out: int) -> None:
@@ -78,9 +82,10 @@ class DummyModule:
 
 
 class Module:
-    """The base of all layers and models: parameters and modules that are assigned to attributes are registered, nothing else is.
+    """The base of all layers and models: parameters and modules among its attributes are noted.
 
-    The registers are made by `__new__`, before any `__init__`, so a subclass need not call `super().__init__()` first.
+    The registers are made by `__new__`, before any `__init__`, so a subclass need not call
+    `super().__init__()` first.
 
     >>> class Pair(Module):
     ...     def __init__(self):
@@ -100,8 +105,9 @@ class Module:
         return module
 
     def __setattr__(self, name: str, value: Any) -> None:
-        registers: list[tuple[type, dict[str, Any]]] = [(Parameter, self._parameters), (Module, self._children)]
-        for kind, register in registers:
+        registers: dict[type, dict[str, Any]]
+        registers = {Parameter: self._parameters, Module: self._children}
+        for kind, register in registers.items():
             if isinstance(value, kind):
                 register[name] = value
             else:
@@ -133,8 +139,12 @@ class Module:
         return list(found)
 
     def parameters(self) -> Iterator[Parameter]:
-        """All parameters at and below this module, each once however many names it has; looked up now, not when the module was made."""
-        yield from dict.fromkeys(p for module in self.modules() for p in module._parameters.values())
+        """All parameters at and below this module, each once however many names it has.
+
+        They are looked up now, not when the module was made.
+        """
+        found = (p for module in self.modules() for p in module._parameters.values())
+        yield from dict.fromkeys(found)
 
     def train(self, mode: bool = True) -> Module:
         """Tell every module whether it is training."""
@@ -193,7 +203,7 @@ class ReLU(Module):
 
 
 class Dropout(Module):
-    """In training, zero each entry with probability p and divide the rest by 1 - p; in evaluation, nothing.
+    """In training, zero each entry with probability p and divide the rest by 1 - p; else nothing.
 
     >>> layer, x = Dropout(0.5, np.random.default_rng(0)), Tensor(np.ones(4))
     >>> layer(x).value, layer.eval()(x) is x
@@ -212,7 +222,7 @@ class Dropout(Module):
 
 
 class ModuleList(Module):
-    """Modules by number. A plain list would hide them: `__setattr__` sees the list, not what is in it.
+    """Modules by number. A plain list would hide them: `__setattr__` does not look into it.
 
     >>> layers = ModuleList([LinearLayer(2, 3)])
     >>> layers.append(LinearLayer(3, 1))
@@ -239,7 +249,7 @@ class ModuleList(Module):
 
 
 class Sequential(ModuleList):
-    """Modules one after another. Layers that are appended later take part, in the model and in `parameters()`.
+    """Modules one after another; those appended later take part, in model and `parameters()`.
 
     >>> model = Sequential(LinearLayer(2, 3), ReLU())
     >>> model.append(LinearLayer(3, 1))
@@ -260,9 +270,12 @@ class Sequential(ModuleList):
 class Model(Module):
     """A network with its loss inside: `model(x, target)` is a number to be differentiated."""
 
-    def __init__(self, n_in: int, hidden: int, n_out: int, rng: np.random.Generator | None = None) -> None:
+    def __init__(
+        self, n_in: int, hidden: int, n_out: int, rng: np.random.Generator | None = None
+    ) -> None:
         rng = np.random.default_rng(rng)
-        self.layers = Sequential(LinearLayer(n_in, hidden, rng), ReLU(), LinearLayer(hidden, n_out, rng))
+        first, second = LinearLayer(n_in, hidden, rng), LinearLayer(hidden, n_out, rng)
+        self.layers = Sequential(first, ReLU(), second)
         self.loss = mse
 
     def forward(self, x: Tensor, target: np.ndarray) -> Tensor:

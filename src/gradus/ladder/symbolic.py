@@ -1,10 +1,12 @@
-"""Derivatives as formulas: the rules of school applied to the tree that Python makes of an expression.
+"""Derivatives as formulas: the rules of school applied to Python's tree of an expression.
 
-Neither a number nor a step h is involved: what goes in is a text such as `x**2`, what comes out is the text `2 * x`. It shows why networks
-are not differentiated so: the formula of a composition repeats its parts, and grows much faster than the composition does (`growth`),
-while a layer's `backward` reuses what the forward pass has computed.
+Neither a number nor a step h is involved: what goes in is a text such as `x**2`, what comes out is
+the text `2 * x`. It shows why networks are not differentiated so: the formula of a composition
+repeats its parts, and grows much faster than the composition does (`growth`), while a layer's
+`backward` reuses what the forward pass has computed.
 
-Source: J. Howard, S. Gugger, "Deep Learning for Coders with fastai and PyTorch", 2020, chapter 17, which asks SymPy for diff(sx**2, sx).
+Source: J. Howard, S. Gugger, "Deep Learning for Coders with fastai and PyTorch", 2020, chapter 17,
+which asks SymPy for diff(sx**2, sx).
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ class Growth(NamedTuple):
 
 
 def growth(layers: int = 6, layer: str = "(x * tanh(x))") -> list[Growth]:
-    """A layer put into itself again and again: the text of the derivative outgrows the text of the function.
+    """A layer put into itself again and again: the derivative's text outgrows the function's.
 
     >>> rows = growth(4)
     >>> rows[0].derivative < 3 * rows[0].expression, rows[3].derivative > 5 * rows[3].expression
@@ -83,12 +85,14 @@ def _derivative(tree: ast.expr, name: str) -> ast.expr:
                 case ast.Div():
                     return _put("du / v - u * dv / v**2", u=u, v=v, du=du, dv=dv)
                 case ast.Pow() if isinstance(v, ast.Constant):
-                    return _put("v * u**w * du", u=u, v=v, w=ast.Constant(v.value - 1), du=du)  # type: ignore[operator]
+                    less = ast.Constant(v.value - 1)  # type: ignore[operator]
+                    return _put("v * u**w * du", u=u, v=v, w=less, du=du)
                 case ast.Pow():
                     return _put("u**v * (dv * log(u) + v * du / u)", u=u, v=v, du=du, dv=dv)
         case ast.Call(func=ast.Name(id=function), args=[u]) if function in FUNCTIONS:
             return ast.BinOp(_derivative(u, name), ast.Mult(), _put(FUNCTIONS[function], u=u))
-    raise ValueError(f"no rule for {ast.unparse(tree)!r}: + - * / ** and {', '.join(FUNCTIONS)} are known")
+    known = f"+ - * / ** and {', '.join(FUNCTIONS)} are known"
+    raise ValueError(f"no rule for {ast.unparse(tree)!r}: {known}")
 
 
 def _put(template: str, **parts: ast.expr) -> ast.expr:
@@ -102,7 +106,7 @@ def _put(template: str, **parts: ast.expr) -> ast.expr:
 
 
 def simple(tree: ast.expr) -> ast.expr:
-    """The same value with fewer signs: 0 + u, 1 * u, 0 * u, u**1 go, the numbers of a product become one.
+    """The same value with fewer signs: 0 + u, 1 * u, 0 * u, u**1 go, numbers are multiplied.
 
     >>> ast.unparse(simple(ast.parse("0 * y + 3 * (2 * x**1) + -0", mode="eval").body))
     '6 * x'
@@ -110,7 +114,9 @@ def simple(tree: ast.expr) -> ast.expr:
     match tree:
         case ast.UnaryOp(operand=operand):
             inner = simple(operand)
-            return ast.Constant(-inner.value) if isinstance(inner, ast.Constant) else ast.UnaryOp(tree.op, inner)  # type: ignore[operator]
+            if isinstance(inner, ast.Constant):
+                return ast.Constant(-inner.value)  # type: ignore[operator]
+            return ast.UnaryOp(tree.op, inner)
         case ast.Call(func=func, args=args):
             return ast.Call(func, [simple(arg) for arg in args], [])
         case ast.BinOp(op=ast.Mult()):
@@ -143,11 +149,14 @@ def _factors(tree: ast.expr) -> list[ast.expr]:
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
         return _factors(tree.left) + _factors(tree.right)
     tree = simple(tree)
-    return _factors(tree) if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult) else [tree]
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
+        return _factors(tree)
+    return [tree]
 
 
 def _product(factors: list[ast.expr]) -> ast.expr:
-    number = prod(factor.value for factor in factors if isinstance(factor, ast.Constant))  # type: ignore[misc]
+    numbers = [factor.value for factor in factors if isinstance(factor, ast.Constant)]
+    number = prod(numbers)  # type: ignore[arg-type]
     rest = [factor for factor in factors if not isinstance(factor, ast.Constant)]
     if number == 0 or not rest:
         return ast.Constant(number)

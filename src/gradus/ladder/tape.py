@@ -1,25 +1,33 @@
-"""The tape: arithmetic that remembers how its results came about, so that any program has a gradient.
+"""The tape: arithmetic that remembers how its results came about, so any program has a gradient.
 
-Layers that return closures still need a list of layers, run in one order. But the chain rule asks for no list: any graph of known
-operations will do, with branches, loops and values used many times. So the memory moves from the layers into the numbers: every result
-knows its parents and, for each, how a gradient travels back to it. A backward pass visits the results, the latest first.
+Layers that return closures still need a list of layers, run in one order. But the chain rule asks
+for no list: any graph of known operations will do, with branches, loops and values used many times.
+So the memory moves from the layers into the numbers: every result knows its parents and, for each,
+how a gradient travels back to it. A backward pass visits the results, the latest first.
 
-The tape itself, everything down to ``Function``, has fewer than 100 lines of code. It knows no layer and no loss: products of matrices and
-this are what deep learning stands on (and a rule for the update). `tape_at_work` trains a network with it.
+The tape itself, everything down to ``Function``, has fewer than 100 lines of code. It knows no
+layer and no loss: products of matrices and this are what deep learning stands on (and a rule for
+the update). `tape_at_work` trains a network with it.
 
 How Gradus' own tape (``gradus.tape``, ``gradus.reverse``) differs, and why:
 
-- There the history is made of nodes, which hold only the values that a derivative needs; here each Tensor holds its parents, and so every
-  intermediate value lives as long as the result. Nodes also let go of their values after a backward pass; here it can be repeated.
-- There an operation is a record of rules, each written once against an array namespace, so the same rule runs on arrays, on Tensors (a
-  gradient is differentiated again) and in the compiler. Here a rule computes with arrays alone, so that it is good for first derivatives.
-- There nodes are numbered as they are made, and sorting by number is a topological order. Here the order is found by walking the graph.
-- There writing into a value that a derivative still needs is noticed, by counting writes. Here it silently gives a wrong gradient.
-- There a gradient of exactly zero stays zero where a derivative is infinite (sqrt at 0); here 0 · inf is nan, as in PyTorch.
+- There the history is made of nodes, which hold only the values that a derivative needs; here each
+  Tensor holds its parents, and so every intermediate value lives as long as the result. Nodes also
+  let go of their values after a backward pass; here it can be repeated.
+- There an operation is a record of rules, each written once against an array namespace, so the same
+  rule runs on arrays, on Tensors (a gradient is differentiated again) and in the compiler. Here a
+  rule computes with arrays alone, so that it is good for first derivatives.
+- There nodes are numbered as they are made, and sorting by number is a topological order. Here the
+  order is found by walking the graph.
+- There writing into a value that a derivative still needs is noticed, by counting writes. Here it
+  silently gives a wrong gradient.
+- There a gradient of exactly zero stays zero where a derivative is infinite (sqrt at 0); here 0 ·
+  inf is nan, as in PyTorch.
 
-Sources: Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020, chapter 17 (``Function``, ``MyRelu``);
-Julian Eisenschlos, Neural Networks in 100 lines of pure Python, 2019, which leaves "any computational graph" to the reader;
-Dougal Maclaurin, David Duvenaud and Matthew Johnson, Autograd, 2015 (a pullback for each input); Andrej Karpathy, micrograd, 2020.
+Sources: Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020,
+chapter 17 (``Function``, ``MyRelu``); Julian Eisenschlos, Neural Networks in 100 lines of pure
+Python, 2019, which leaves "any computational graph" to the reader; Dougal Maclaurin, David Duvenaud
+and Matthew Johnson, Autograd, 2015 (a pullback for each input); Andrej Karpathy, micrograd, 2020.
 """
 
 from __future__ import annotations
@@ -54,7 +62,9 @@ def no_grad() -> Iterator[None]:
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum ``g`` over the axes along which a value of this shape was repeated: whoever is used n times gets n contributions.
+    """Sum ``g`` over the axes along which a value of this shape was repeated.
+
+    Whoever is used n times gets n contributions.
 
     >>> unbroadcast(np.ones((4, 2, 3)), (2, 1))
     array([[12.],
@@ -67,7 +77,9 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 
 def record(value: Any, *links: tuple[Tensor, Callable[[Any], Any]]) -> Tensor:
-    """A result with its history: links to parents that require no gradient are dropped, and with them the work to compute one.
+    """A result with its history, without the links to parents that require no gradient.
+
+    With them goes the work to compute one.
 
     >>> x = Tensor(3.0, requires_grad=True)
     >>> record(x.value ** 2, (x, lambda g: g * 2 * x.value))
@@ -78,7 +90,9 @@ def record(value: Any, *links: tuple[Tensor, Callable[[Any], Any]]) -> Tensor:
 
 
 def operation(f: Callable[..., Any], *rules: Callable[..., Any]) -> Any:
-    """The function on tensors that computes ``f`` on their arrays and remembers one rule ``(g, y, *inputs)`` for each tensor.
+    """The function on tensors that computes ``f`` on their arrays, and remembers how to go back.
+
+    There is one rule ``(g, y, *inputs)`` for each tensor.
 
     >>> square = operation(np.square, lambda g, y, x: g * 2 * x)
     >>> x = Tensor(3.0, requires_grad=True)
@@ -88,7 +102,8 @@ def operation(f: Callable[..., Any], *rules: Callable[..., Any]) -> Any:
     """
 
     def apply(*args: Any, **options: Any) -> Tensor:
-        values = [x.value if isinstance(x, Tensor) else x for x in args]  # numbers stay numbers: they do not change a dtype
+        # Numbers stay numbers: they do not change a dtype.
+        values = [x.value if isinstance(x, Tensor) else x for x in args]
         y = f(*values, **options)
         pulls = [lambda g, rule=rule: rule(g, y, *values, **options) for rule in rules]
         return record(y, *[(x, pull) for x, pull in zip(args, pulls) if isinstance(x, Tensor)])
@@ -117,8 +132,11 @@ def scatter(g: Any, index: Any, x: Any) -> Any:
     return whole
 
 
+History = tuple[tuple["Tensor", Callable[[Any], Any]], ...]
+
+
 class Tensor:
-    """An array that remembers: ``history`` holds, for each parent that wants a gradient, (parent, pullback).
+    """An array that remembers: ``history`` has (parent, pullback) for each that wants a gradient.
 
     >>> x = Tensor([[1.0, 2.0]], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -128,7 +146,7 @@ class Tensor:
 
     __array_ufunc__ = None  # array * tensor is then asked of the tensor
 
-    def __init__(self, value: Any, requires_grad: bool = False, history: tuple[tuple[Tensor, Callable[[Any], Any]], ...] = ()) -> None:
+    def __init__(self, value: Any, requires_grad: bool = False, history: History = ()) -> None:
         value = np.asarray(value)
         self.value = value if value.dtype.kind == "f" else value.astype(float)
         self.requires_grad, self.history = requires_grad, history
@@ -138,12 +156,15 @@ class Tensor:
         return f"Tensor({self.value}{', requires_grad=True' if self.requires_grad else ''})"
 
     def backward(self, g: Any = None) -> None:
-        """Add d(self)/d(leaf), weighted by ``g``, to the ``grad`` of every leaf that requires it; a single number needs no ``g``."""
+        """Add d(self)/d(leaf), weighted by ``g``, to the ``grad`` of every leaf that requires it.
+
+        A single number needs no ``g``.
+        """
         if not self.requires_grad:
-            raise ValueError("this tensor has no history: nothing it was computed from requires a gradient, or it was made under no_grad")
+            raise ValueError("no history: no leaf wants a gradient, or it was made under no_grad")
         if g is None and self.value.size != 1:
-            raise ValueError(f"backward starts from one number, not from shape {self.value.shape}: reduce it by sum or mean, or pass g")
-        arrived = {self: np.ones_like(self.value) if g is None else np.broadcast_to(g, self.value.shape)}
+            raise ValueError(f"backward starts from a number, not from shape {self.shape}: pass g")
+        arrived = {self: np.ones_like(self.value) if g is None else np.broadcast_to(g, self.shape)}
         for x in topological(self):
             g = arrived.pop(x)
             if not x.history:
@@ -152,7 +173,8 @@ class Tensor:
                 share = np.asarray(unbroadcast(pull(g), parent.value.shape), parent.value.dtype)
                 arrived[parent] = arrived[parent] + share if parent in arrived else share
 
-    # Each operation: NumPy's function, then for each input the gradient that goes back to it, from g, the output y and the inputs.
+    # Each operation: NumPy's function, then for each input the gradient that goes back to it, from
+    # g, the output y and the inputs.
     __add__ = __radd__ = operation(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
     __mul__ = __rmul__ = operation(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
     __sub__ = operation(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g)
@@ -162,22 +184,25 @@ class Tensor:
     __neg__ = operation(np.negative, lambda g, y, x: -g)
     __pow__ = operation(lambda x, n: x**n, lambda g, y, x, n: g * (n * x ** (n - 1) if n else 0.0))
     # Products of matrices, or of stacks of them; a vector is a matrix with one row.
-    __matmul__ = operation(np.matmul, lambda g, y, a, b: g @ b.swapaxes(-1, -2), lambda g, y, a, b: a.swapaxes(-1, -2) @ g)
-    __rmatmul__ = operation(lambda b, a: a @ b, lambda g, y, b, a: a.swapaxes(-1, -2) @ g)
+    __matmul__ = operation(np.matmul, lambda g, y, a, b: g @ b.mT, lambda g, y, a, b: a.mT @ g)
+    __rmatmul__ = operation(lambda b, a: a @ b, lambda g, y, b, a: a.mT @ g)
     __getitem__ = operation(lambda x, index: x[index], lambda g, y, x, index: scatter(g, index, x))
-    sum = operation(np.ndarray.sum, lambda g, y, x, *axis, **options: spread(g, x, *axis, **options))
-    mean = operation(np.ndarray.mean, lambda g, y, x, *axis, **options: spread(g * (y.size / x.size), x, *axis, **options))
+    sum = operation(np.sum, lambda g, y, x, *at, **kw: spread(g, x, *at, **kw))
+    mean = operation(np.mean, lambda g, y, x, *at, **kw: spread(g, x, *at, **kw) * y.size / x.size)
     exp = operation(np.exp, lambda g, y, x: g * y)
     log = operation(np.log, lambda g, y, x: g / x)
     reshape = operation(np.reshape, lambda g, y, x, shape: g.reshape(x.shape))
     T = property(operation(np.transpose, lambda g, y, x: g.T))
-    # A cast is an operation too: its result is another object, yet the gradient finds its way back, in the first one's dtype.
+    # A cast is an operation too: its result is another object, yet the gradient finds its way back,
+    # in the first one's dtype.
     astype = operation(lambda x, dtype: x.astype(dtype), lambda g, y, x, dtype: g)
     shape = property(lambda x: x.value.shape)
 
 
 def topological(root: Tensor) -> list[Tensor]:
-    """The root and everything it depends on, each before its parents; a stack of our own, since Python's is short.
+    """The root and everything it depends on, each before its parents.
+
+    The stack is our own, since Python's is short.
 
     >>> a = Tensor(1.0, requires_grad=True)
     >>> b = a + a
@@ -192,13 +217,15 @@ def topological(root: Tensor) -> list[Tensor]:
             order.append(x)
         elif x not in seen:
             seen.add(x)
-            stack.append((x, True))
-            stack.extend((parent, False) for parent, _ in x.history)
+            stack += [(x, True), *((parent, False) for parent, _ in x.history)]
     return order[::-1]
 
 
 class Context:
-    """What ``forward`` leaves for ``backward``: saved arrays, and any attribute you set; ``needs_input_grad`` says who wants a gradient."""
+    """What ``forward`` leaves for ``backward``: saved arrays, and any attribute you set.
+
+    ``needs_input_grad`` says who wants a gradient.
+    """
 
     def save_for_backward(self, *arrays: Any) -> None:
         """Keep arrays for ``backward``."""
@@ -208,7 +235,8 @@ class Context:
 class Function:
     """An operation as a class: two static methods, on arrays, then ``apply`` on tensors.
 
-    ``forward(ctx, *inputs)`` returns an array; ``backward(ctx, g)`` one gradient for each input (None: no gradient).
+    ``forward(ctx, *inputs)`` returns an array; ``backward(ctx, g)`` one gradient for each input
+    (None: no gradient).
 
     >>> x = Tensor([-1.0, 2.0], requires_grad=True)
     >>> MyRelu.apply(x).sum().backward()
@@ -220,7 +248,8 @@ class Function:
     def apply(cls: Any, *args: Any) -> Tensor:
         """Run ``forward`` and remember ``backward``."""
         ctx: Any = Context()
-        last: Any = [None, ()]  # the last g and its gradients, since backward runs once for all inputs
+        # The last g and its gradients, since backward runs once for all inputs.
+        last: Any = [None, ()]
         ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in args)
 
         def gradient(i: int, g: Any, x: Any) -> Any:
@@ -228,7 +257,8 @@ class Function:
                 gradients = cls.backward(ctx, g)
                 last[:] = g, gradients if isinstance(gradients, tuple) else (gradients,)
             if len(last[1]) != len(args):
-                raise ValueError(f"{cls.__name__}.backward returned {len(last[1])} gradients for {len(args)} inputs")
+                found = f"{len(last[1])} gradients for {len(args)} inputs"
+                raise ValueError(f"{cls.__name__}.backward returned {found}")
             return np.zeros_like(x) if last[1][i] is None else last[1][i]
 
         rules = [lambda g, y, *inputs, i=i: gradient(i, g, inputs[i]) for i in range(len(args))]
@@ -239,7 +269,7 @@ class Function:
 
 
 class MyRelu(Function):
-    """max(x, 0) by hand: y = x where x > 0, else 0; gradient g where x > 0, else 0 (also at 0 itself).
+    """max(x, 0) by hand; the gradient g passes where x > 0, else there is 0 (also at 0 itself).
 
     A mask is selected by, not multiplied with: 0 · inf would be nan.
 

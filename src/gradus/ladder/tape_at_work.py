@@ -1,7 +1,8 @@
-"""The tape at work: a network trained, a loop as long as its values want, and why the backward pass needs an order.
+"""The tape at work: a network, a loop as long as its values want, and why backward needs an order.
 
-Sources: Julian Eisenschlos, Neural Networks in 100 lines of pure Python, 2019 (y = x₁·x₂, which no line comes near); Jeremy Howard and
-Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020, chapter 17 (the activation by hand).
+Sources: Julian Eisenschlos, Neural Networks in 100 lines of pure Python, 2019 (y = x₁·x₂, which no
+line comes near); Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and
+PyTorch, 2020, chapter 17 (the activation by hand).
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from gradus.ladder.tape import MyRelu, Tensor
 
 
 def mse(y: Tensor, target: Any) -> Tensor:
-    """Mean of (y - target)² over all elements; shapes must be equal, since broadcasting would compare everything with everything.
+    """Mean of (y - target)² over all elements of equal shapes: broadcasting would compare too many.
 
     >>> mse(Tensor([[1.0], [3.0]]), np.array([[1.0], [1.0]]))
     Tensor(2.0)
     """
     if y.shape != target.shape:
-        raise ValueError(f"outputs of shape {y.shape} cannot be compared with targets of shape {target.shape}")
+        raise ValueError(
+            f"outputs of shape {y.shape} cannot be compared with targets of shape {target.shape}"
+        )
     return ((y - target) ** 2).mean()
 
 
@@ -33,11 +36,16 @@ class Training(NamedTuple):
 
 
 def train(
-    activation: Callable[[Tensor], Tensor] = MyRelu.apply, seed: int = 0, epochs: int = 40, hidden: int = 16, lr: float = 0.05
+    activation: Callable[[Tensor], Tensor] = MyRelu.apply,
+    seed: int = 0,
+    epochs: int = 40,
+    hidden: int = 16,
+    lr: float = 0.05,
 ) -> Training:
-    """Learn y = x₁·x₂ with two linear layers and the activation between them; 1,000 points, batches of 50.
+    """Learn y = x₁·x₂, 1,000 points in batches of 50, with two linear layers and an activation.
 
-    A function that no straight line comes near: with ``lambda x: x`` for the activation the loss stays near 1, the variance of y.
+    A function that no straight line comes near: with ``lambda x: x`` for the activation the loss
+    stays near 1, the variance of y.
 
     >>> train(epochs=20).losses[-1] < 0.2 < 0.8 < train(lambda x: x, epochs=20).losses[-1]
     True
@@ -45,7 +53,8 @@ def train(
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((1000, 2))
     y = x[:, :1] * x[:, 1:]
-    w1, w2 = rng.standard_normal((2, hidden)) * np.sqrt(2 / 2), rng.standard_normal((hidden, 1)) * np.sqrt(2 / hidden)
+    w1 = rng.standard_normal((2, hidden)) * np.sqrt(2 / 2)
+    w2 = rng.standard_normal((hidden, 1)) * np.sqrt(2 / hidden)
     parameters = [Tensor(p, requires_grad=True) for p in (w1, np.zeros(hidden), w2, np.zeros(1))]
     losses = []
     for _ in range(epochs):
@@ -63,7 +72,9 @@ def train(
 
 
 def square_root(a: Tensor, tolerance: float = 1e-12) -> Tensor:
-    """√a by Heron's method: a loop whose length depends on the values. The tape sees only what was computed, so the gradient is 1/(2√a).
+    """√a by Heron's method: a loop whose length depends on the values.
+
+    The tape sees only what was computed, so the gradient is 1/(2√a).
 
     >>> a = Tensor(9.0, requires_grad=True)
     >>> root = square_root(a)
@@ -86,7 +97,7 @@ class Orders(NamedTuple):
 
 
 def visiting_orders() -> Orders:
-    """Why an order is needed at all: recursion that pushes a shared gradient on whenever it arrives counts it again and again.
+    """Why an order is needed: recursion that pushes each gradient on as it arrives counts it again.
 
     >>> visiting_orders()
     Orders(topological=4.0, recursion=8.0, truth=4.0)
@@ -109,7 +120,9 @@ def visiting_orders() -> Orders:
 
 
 def long_chain(length: int) -> float:
-    """The gradient of x · (1 + 1/n)ⁿ at 1, by n products in a row: it tends to e. A recursive visit would end at about 1,000.
+    """The gradient of x · (1 + 1/n)ⁿ at 1, by n products in a row: it tends to e.
+
+    A recursive visit would end at about 1,000.
 
     >>> round(long_chain(5000), 2)
     2.72

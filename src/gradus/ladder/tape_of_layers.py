@@ -1,12 +1,15 @@
 """The tape once more, with operations as large as layers: what a model needs, and no more.
 
-`tape` finds the gradient of any program from small operations. A model of linear layers needs few large ones, whose gradients are known:
-`linear`, `relu`, and two losses. So this tape has room for nothing else; `module` builds on it.
+`tape` finds the gradient of any program from small operations. A model of linear layers needs few
+large ones, whose gradients are known: `linear`, `relu`, and two losses. So this tape has room for
+nothing else; `module` builds on it.
 
-Source: Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020, chapter 17, where deriving the gradient of
-a linear layer is left as further research (`linear_gradients` does).
+Source: Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020,
+chapter 17, where deriving the gradient of a linear layer is left as further research
+(`linear_gradients` does).
 
-Letters: N examples, n_in, n_out widths; x input, y output, g gradient, w weight (n_out, n_in), b bias.
+Letters: N examples, n_in, n_out widths; x input, y output, g gradient, w weight (n_out, n_in), b
+bias.
 """
 
 from __future__ import annotations
@@ -36,10 +39,13 @@ def no_grad() -> Iterator[None]:
         _recording = before
 
 
+Link = tuple["Tensor", Callable[[Any], Any]]
+
+
 class Tensor:
     """An array with the links (parent, pullback) that a gradient travels along."""
 
-    def __init__(self, value: Any, links: Iterable[tuple[Tensor, Callable[[Any], Any]]] = ()) -> None:
+    def __init__(self, value: Any, links: Iterable[Link] = ()) -> None:
         self.value = np.asarray(value)
         self.links = tuple(link for link in links if link[0].requires_grad) if _recording else ()
         self.requires_grad: bool = bool(self.links)
@@ -66,7 +72,7 @@ class Tensor:
 
 
 class Parameter(Tensor):
-    """A tensor to be learnt: it has no history and wants a gradient, until it is frozen by `requires_grad = False`."""
+    """A tensor to be learnt: it has no history and wants a gradient, while `requires_grad`."""
 
     def __init__(self, value: Any) -> None:
         super().__init__(value)
@@ -74,13 +80,16 @@ class Parameter(Tensor):
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    """y = x wᵀ + b: x (N, n_in), w (n_out, n_in), b (n_out,) -> (N, n_out); `linear_gradients` derives the three pullbacks.
+    """y = x wᵀ + b: x (N, n_in), w (n_out, n_in), b (n_out,) -> (N, n_out).
+
+    `linear_gradients` derives the three pullbacks.
 
     >>> linear(Tensor(np.ones((1, 2))), Parameter(np.ones((3, 2))), Parameter(np.arange(3.0))).value
     array([[2., 3., 4.]])
     """
     y = x.value @ w.value.T + b.value
-    return Tensor(y, [(x, lambda g: g @ w.value), (w, lambda g: g.T @ x.value), (b, lambda g: g.sum(0))])
+    pullbacks = (lambda g: g @ w.value, lambda g: g.T @ x.value, lambda g: g.sum(0))
+    return Tensor(y, zip((x, w, b), pullbacks))
 
 
 def relu(x: Tensor) -> Tensor:
@@ -99,7 +108,8 @@ def mse(y: Tensor, target: np.ndarray) -> Tensor:
     array(5.)
     """
     if y.value.shape != target.shape:
-        raise ValueError(f"outputs of shape {y.value.shape} cannot be compared with targets of shape {target.shape}")
+        targets = f"targets of shape {target.shape}"
+        raise ValueError(f"outputs of shape {y.value.shape} cannot be compared with {targets}")
     difference = y.value - target
     return Tensor(np.mean(difference**2), [(y, lambda g: g * 2 * difference / difference.size)])
 
@@ -131,7 +141,9 @@ class LinearGradients(NamedTuple):
 
 
 def linear_gradients(x: np.ndarray, w: np.ndarray, g: np.ndarray) -> LinearGradients:
-    """The mathematics of `linear`, index by index: from y_no = Σ_i x_ni w_oi + b_o and g_no = ∂L/∂y_no follow
+    """The mathematics of `linear`, index by index.
+
+    From y_no = Σ_i x_ni w_oi + b_o and g_no = ∂L/∂y_no follow
 
         ∂L/∂x_ni = Σ_o g_no ∂y_no/∂x_ni = Σ_o g_no w_oi   which is entry (n, i) of  g @ w
         ∂L/∂w_oi = Σ_n g_no ∂y_no/∂w_oi = Σ_n g_no x_ni   which is entry (o, i) of  g.T @ x

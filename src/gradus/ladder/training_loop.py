@@ -1,13 +1,14 @@
-"""The training loop: an optimiser that updates, an epoch of batches, and validation between the epochs.
+"""The training loop: an optimiser that updates, an epoch of batches, and validation in between.
 
-The rung below made modules; here they earn their keep: whatever the model is, its parameters are updated by two calls. How the loop came
-to be, from four arrays updated by hand, is told in eleven steps by `training_stages`; the batches come from `data_loader`.
+The rung below made modules; here they earn their keep: whatever the model is, its parameters are
+updated by two calls. How the loop came to be, from four arrays updated by hand, is told in eleven
+steps by `training_stages`; the batches come from `data_loader`.
 
-Gradients add up, so that a shared parameter gets every contribution; so somebody has to clear them. Here it is `Optimizer.zero_grad`, after
-each step.
+Gradients add up, so that a shared parameter gets every contribution; so somebody has to clear them.
+Here it is `Optimizer.zero_grad`, after each step.
 
-Sources: Jeremy Howard, Practical Deep Learning for Coders, part 2, 2019; Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with
-fastai and PyTorch, 2020, chapters 17 and 19.
+Sources: Jeremy Howard, Practical Deep Learning for Coders, part 2, 2019; Jeremy Howard and Sylvain
+Gugger, Deep Learning for Coders with fastai and PyTorch, 2020, chapters 17 and 19.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ import numpy as np
 from gradus.ladder.module import Module
 from gradus.ladder.tape_of_layers import Parameter, Tensor, cross_entropy, no_grad
 
-# --- The optimiser -----------------------------------------------------------------------------------------------------------------
+# --- The optimiser --------------------------------------------------------------------------------
 
 
 class Optimizer:
-    """Updates parameters by their gradients; a parameter that is named twice is updated once, a frozen one not at all."""
+    """Updates parameters by their gradients: one that is named twice once, a frozen one not."""
 
     def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
         self.parameters, self.lr = list(dict.fromkeys(parameters)), lr
         if not self.parameters:
-            raise ValueError("no parameters: was the generator used up, or was the model's layer kept in a plain list?")
+            raise ValueError(
+                "no parameters: was the generator used up, or was the model's layer kept in a "
+                "plain list?"
+            )
 
     def step(self) -> None:
         """Update every parameter that got a gradient."""
@@ -70,10 +74,13 @@ class SGD(Optimizer):
         p.value = p.value - self.lr * v
 
 
-# --- The loop -----------------------------------------------------------------------------------------------------------------------
+# --- The loop -------------------------------------------------------------------------------------
 
 
-def train_epoch(model: Module, optimizer: Optimizer, loader: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+Batches = Iterable[tuple[np.ndarray, np.ndarray]]
+
+
+def train_epoch(model: Module, optimizer: Optimizer, loader: Batches) -> list[float]:
     """One pass over a loader of x (N, n_in) and labels (N,): the loss of every batch.
 
     >>> from gradus.ladder.module import LinearLayer
@@ -94,7 +101,7 @@ def train_epoch(model: Module, optimizer: Optimizer, loader: Iterable[tuple[np.n
 
 
 class History(NamedTuple):
-    """The loss of every training batch; after each epoch, mean loss and accuracy over all validation examples."""
+    """The loss of every training batch; after each epoch, mean loss and accuracy in validation."""
 
     losses: list[float]
     valid_losses: list[float]
@@ -102,7 +109,7 @@ class History(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Mean loss and share of right answers, over examples (so a small last batch does not weigh more)."""
+    """Mean loss and share of right answers, of examples: a small last batch weighs less."""
 
     loss: float
     accuracy: float
@@ -126,8 +133,14 @@ def evaluate(model: Module, loader: Iterable[tuple[np.ndarray, np.ndarray]]) -> 
     return Evaluation(total / n, right / n)
 
 
-def fit(epochs: int, model: Module, optimizer: Optimizer, train_loader: Iterable[Any], valid_loader: Iterable[Any]) -> History:
-    """Train and validate in turn. Each says which mode it wants, since the other has just left its own behind."""
+def fit(
+    epochs: int,
+    model: Module,
+    optimizer: Optimizer,
+    train_loader: Iterable[Any],
+    valid_loader: Iterable[Any],
+) -> History:
+    """Train and validate in turn; each says its mode, for the other has left its own behind."""
     history = History([], [], [])
     for _ in range(epochs):
         model.train()
