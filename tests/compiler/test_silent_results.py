@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -691,3 +693,46 @@ def test_arguments_that_share_memory_when_one_is_written() -> None:
     z = ramp(3)
     with pytest.raises(AliasError, match="also reaches by way of another"):
         compiled(z, z[:])
+
+
+# Iterators.
+
+
+def numbers_of_a_generator() -> Any:
+    for k in range(1000, 1010):
+        yield float(k)
+
+
+ITERATORS: dict[str, Callable[[], Any]] = {
+    "loader": lambda: itertools.chain.from_iterable(gradus.data.DataLoader(gradus.data.TensorDataset(gradus.arange(8.0)), batch_size=2)),
+    "generator": numbers_of_a_generator,
+    "generator expression": lambda: (float(k) for k in [1, 1, 1, 1]),
+    "list": lambda: iter([1.0, 2.0, 3.0, 4.0]),
+    "reversed": lambda: reversed([1.0, 2.0, 3.0, 4.0]),
+    "map": lambda: map(float, [1, 2, 3, 4]),
+    "count": lambda: itertools.count(1.0),
+    "cycle": lambda: itertools.cycle([1.0, 2.0]),
+    "chain": lambda: itertools.chain([1.0, 2.0], [3.0, 4.0]),
+    "deque": lambda: iter(collections.deque([1.0, 2.0, 3.0])),
+}
+
+
+@pytest.mark.parametrize("name", ITERATORS)
+def test_the_next_item_of_an_iterator(name: str) -> None:
+    """The item of the trace would be used at every later call."""
+    items = ITERATORS[name]()
+    refused(lambda x: x * next(items), gradus.ones(2), match="cannot take items from an iterator")
+
+
+def test_an_iterator_that_stays_where_it_is() -> None:
+    items = [enumerate(["a"] * 3), itertools.repeat(2.0), iter(range(10**30)), numbers_of_a_generator()]
+    next(items[0])
+    next(items[3])
+
+    def f(x: Any) -> Any:
+        assert len(items) == 4
+        return x * next(items[1])
+
+    f = gradus.compile(f)
+    assert [f(gradus.ones(1)).item() for _ in range(3)] == [2.0, 2.0, 2.0]
+    assert next(items[0]) == (1, "a") and next(items[2]) == 0 and next(items[3]) == 1001.0

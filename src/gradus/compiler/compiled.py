@@ -30,7 +30,7 @@ from gradus.compiler.passes.simplify import simplify
 from gradus.compiler.products import copy_awkward_operands, handmade
 from gradus.compiler.report import Report, report
 from gradus.compiler.specialisation import MISS, Specialisation
-from gradus.compiler.surroundings import Surroundings, refuse_changes
+from gradus.compiler.surroundings import Surroundings, refuse_changes, refuse_taken_items
 from gradus.compiler.tiers import NATIVE, chosen_tier, kernels_installed
 from gradus.compiler.trace import trace
 from gradus.compiler.trees import flatten
@@ -210,7 +210,9 @@ class Compiled:
         surroundings = Surroundings(self.function, leaves)
         try:
             traced = trace(self.function, args, kwargs, leaves, surroundings)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, TraceError):  # what an iterator gave may have been kept by it, too: that is not the reason
+                refuse_taken_items(surroundings, self.function)
             if not surroundings.grown or self.warmed:
                 raise
             self.warmed = True

@@ -2,7 +2,8 @@
 
 From the function's closure, defaults, globals and arguments: modules and their settings, lists and dictionaries, plain objects and classes
 (their attributes, as far as some reachable code names them), optimisers, and other functions. Tensors are not looked into: their memory is
-read at each run. Generators of random numbers other than Gradus' own are remembered, because a trace that draws from one is refused.
+read at each run. Generators of random numbers other than Gradus' own, and iterators, are remembered, because a trace that draws from one is
+refused.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradus.compiler.guards import LEAVES, Guard, Place, short
+from gradus.compiler.iterators import is_iterator, position
 from gradus.errors import TraceError
 from gradus.nn.hooks import Hooks
 from gradus.nn.tree import EPOCH, Tree
@@ -86,6 +88,7 @@ class Surroundings:
         tensors: the tensors found, by identity.
         optimizers: the optimisers found, as they were.
         dice: generators of random numbers other than Gradus' own.
+        iterators: what each is called, itself, and where it stood.
         names: all names that reachable code uses.
     """
 
@@ -100,13 +103,14 @@ class Surroundings:
             self.tensors: dict[int, Tensor] = {}
             self.optimizers: list[Remembered] = []
             self.dice: list[Any] = []
+            self.iterators: list[tuple[str, Any, str]] = []
             self.seen: dict[int, Any] = {}
             self._visit("", function)
             for k, argument in enumerate(arguments):
                 if not isinstance(argument, (Tensor, *LEAVES)):
                     self._visit(f"argument {k}", argument)
         self.epoch = EPOCH[0]
-        self.grown, self.changed, self.rolled = False, "", False
+        self.grown, self.changed, self.rolled, self.moved = False, "", False, ""
         self.dice += [random.getstate, np.random.get_state]
         self.dice_before = [_faces(generator) for generator in self.dice]
 
@@ -123,10 +127,14 @@ class Surroundings:
         return next((guard.told() for guard in [*self.guards, *self.module_guards] if not guard.holds()), "")
 
     def undo(self) -> None:
-        """Optimisers as they were; whether the function made state or changed options is noted in ``grown`` and ``changed``."""
+        """Optimisers as they were; whether the function made state or changed options is noted in ``grown`` and ``changed``.
+
+        What no undoing helps is noted, too: generators that were ``rolled``, an iterator that ``moved``.
+        """
         self.grown = any(remembered.grown() for remembered in self.optimizers)
         self.changed = next((text for text in (remembered.changed_option() for remembered in self.optimizers) if text), "")
         self.rolled = self.rolled or self.dice_before != [_faces(generator) for generator in self.dice]
+        self.moved = next((text for text, iterator, before in self.iterators if position(iterator) != before), "")
         for remembered in self.optimizers:
             remembered.undo()
 
@@ -146,7 +154,9 @@ class Surroundings:
             if isinstance(value, kinds):
                 visit(self, text, value)
                 return
-        if not _is_library(value):
+        if is_iterator(value):
+            self.iterators.append((text, value, position(value)))
+        elif not _is_library(value):
             self._object(text, value)
         elif callable(value) and hasattr(value, "__wrapped__"):
             self._visit(text, value.__wrapped__)
@@ -337,10 +347,27 @@ def _global_names(code: types.CodeType) -> list[str]:
     return list(dict.fromkeys(i.argval for i in instructions if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")))
 
 
+def _where(function: Callable[..., Any]) -> str:
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}" if code else ""
+
+
+def refuse_taken_items(surroundings: Surroundings, function: Callable[..., Any]) -> None:
+    """Raise if a trace took an item from an iterator that was there before."""
+    if surroundings.moved:
+        raise TraceError(
+            "a compiled function cannot take items from an iterator: the item of the trace would be repeated for ever",
+            got=f"{surroundings.moved}, an iterator that moved during the trace",
+            wanted="what changes from call to call as an argument",
+            fix="for x, y in loader: step(x, y)",
+            where=_where(function),
+            code="E42",
+        )
+
+
 def refuse_changes(surroundings: Surroundings, function: Callable[..., Any]) -> None:
     """Raise if something other than tensors changed while a function was traced."""
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    where = f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}" if code else ""
+    where = _where(function)
     if surroundings.rolled:
         raise TraceError(
             "a compiled function cannot draw from np.random or random: the numbers of the trace would be repeated for ever",
@@ -350,6 +377,7 @@ def refuse_changes(surroundings: Surroundings, function: Callable[..., Any]) -> 
             where=where,
             code="E42",
         )
+    refuse_taken_items(surroundings, function)
     if surroundings.changed or not surroundings.hold():
         raise TraceError(
             "a Python value changed while the function was traced",
