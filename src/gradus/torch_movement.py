@@ -371,7 +371,7 @@ def _plain(item: Any) -> Any:
     return int(item) if isinstance(item, (Tensor, np.ndarray)) and not item.ndim and item.dtype.kind in "iu" else item
 
 
-def _from_the_front(index: Any, name: str) -> None:
+def from_the_front(index: Any, name: str) -> None:
     """Raise for negative indices: -1, a common mark of missing values, would read the last element."""
     if isinstance(index.value, np.ndarray) and index.value.size and index.value.min() < 0:
         raise IndexRangeError(
@@ -386,14 +386,14 @@ def _from_the_front(index: Any, name: str) -> None:
 @both
 def gather(input: Any, dim: int, index: Any) -> Any:
     """``y[i, j] = x[i, index[i, j]]`` for dim 1, and so on."""
-    _from_the_front(index, "gather")
+    from_the_front(index, "gather")
     return with_an_axis(lambda x: ops.take_along_axis(x, index if index.ndim else ops.reshape(index, (1,)), axis=axis_of(x, dim)), input)
 
 
 @both
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """``input`` with ``src`` added at the places that gather would read; a place named twice receives both."""
-    _from_the_front(index, "scatter_add")
+    from_the_front(index, "scatter_add")
     if src.ndim != index.ndim or any(n > m for n, m in zip(index.shape, src.shape, strict=True)):
         raise ShapeError(
             "scatter_add needs a value for each index",
@@ -416,14 +416,14 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
             fix="x[index]",
             code="E03",
         )
-    _from_the_front(index, "index_select")
+    from_the_front(index, "index_select")
     return ops.take(input, index if index.ndim else ops.reshape(index, (1,)), axis=axis_of(input, dim))
 
 
 @both
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """As gather, with indices broadcast against the other axes; of the flattened tensor when dim is None."""
-    _from_the_front(indices, "take_along_dim")
+    from_the_front(indices, "take_along_dim")
     if dim is None:
         return ops.take_along_axis(ops.reshape(input, (-1,)), ops.reshape(indices, (-1,)), axis=0)
     axis = axis_of(input, dim)

@@ -31,7 +31,8 @@ grad_mode tensor_hooks
 reverse function inplace
 autograd
 torch_table array_api
-torch_movement
+torch_movement torch_inplace
+torch_shapes torch_arithmetic torch_statistics
 torch_names
 transforms
 io
