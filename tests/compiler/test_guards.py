@@ -126,6 +126,26 @@ def test_an_attribute_that_an_object_has_from_its_class() -> None:
     assert traces(lambda x: x * config.scale, lambda: setattr(config, "scale", 4.0)) == 1
 
 
+def test_a_method_that_its_class_has_anew(monkeypatch) -> None:
+    """As when a cell of a notebook mends a class that has instances."""
+    object_ = Callable_(2.0)
+    assert traces(lambda x: object_(x), lambda: monkeypatch.setattr(Callable_, "inner", lambda self, x: x * 5.0)) == 1
+
+    class Model(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x * 2.0
+
+    class Child(Model):
+        @property
+        def scale(self) -> float:
+            return 2.0
+
+    model = Child()
+    assert traces(model, lambda: setattr(Model, "forward", lambda self, x: x * 3.0)) == 1
+    assert traces(model, lambda: setattr(Child, "forward", lambda self, x: x * 4.0)) == 1
+    assert traces(lambda x: x * model.scale, lambda: setattr(Child, "scale", property(lambda self: 7.0))) == 1
+
+
 @pytest.mark.parametrize("make", [lambda: types.SimpleNamespace(scale=2.0, unused=0), Slotted, lambda: Callable_(2.0)])
 def test_an_attribute_of_a_plain_object(make: Callable[[], Any]) -> None:
     config = make()

@@ -89,6 +89,7 @@ class Surroundings:
         optimizers: the optimisers found, as they were.
         dice: generators of random numbers other than Gradus' own.
         iterators: what each is called, itself, and where it stood.
+        methods: class and name of those that have a guard.
         names: all names that reachable code uses.
     """
 
@@ -104,6 +105,7 @@ class Surroundings:
             self.optimizers: list[Remembered] = []
             self.dice: list[Any] = []
             self.iterators: list[tuple[str, Any, str]] = []
+            self.methods: set[tuple[type, str]] = set()
             self.seen: dict[int, Any] = {}
             self._visit("", function)
             for k, argument in enumerate(arguments):
@@ -300,11 +302,15 @@ class Surroundings:
     def _methods(self, cls: type, unused: frozenset[str] = MAKING | SHOWING) -> None:
         """The methods of a user's class that reachable code names, or that Python calls, such as ``__call__``."""
         for base in cls.__mro__:
-            for name, item in () if _is_library(base) else vars(base).items():
-                item = item.fget if isinstance(item, property) else getattr(item, "__func__", item)
+            for name, kept in () if _is_library(base) else vars(base).items():
+                item = kept.fget if isinstance(kept, property) else getattr(kept, "__func__", kept)
                 named = name in self.names or (name.startswith("__") and name not in unused) or name == "forward"
                 if isinstance(item, types.FunctionType) and named:
-                    self._visit(f"{cls.__name__}.{name}", item)
+                    text = f"{cls.__name__}.{name}"
+                    if getattr(cls, name, None) is kept and (cls, name) not in self.methods:
+                        self.methods.add((cls, name))
+                        self.guards.append(Guard(text, Place("attribute", cls, name), kept))
+                    self._visit(text, item)
 
 
 VISITORS: list[tuple[Any, Callable[[Surroundings, str, Any], None]]] = [
