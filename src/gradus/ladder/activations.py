@@ -56,9 +56,6 @@ def one_linear_layer(
 # --- ReLU -----------------------------------------------------------------------------------------
 
 
-# Products, one after the other
-
-
 def relu(x: np.ndarray) -> np.ndarray:
     """``max(x, 0)``, element by element; nan stays nan.
 
@@ -179,7 +176,7 @@ def sigmoid_curve(
     return x, sigmoid(x), sigmoid_slope(x)
 
 
-# What is said, and what is so
+# --- What is said, and what is so -----------------------------------------------------------------
 
 
 def share_within(bound: float, sigma: float) -> float:

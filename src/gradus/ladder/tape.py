@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-# The tape.
+# --- The tape -------------------------------------------------------------------------------------
 
 _recording = True
 
@@ -163,7 +163,7 @@ class Tensor:
         if not self.requires_grad:
             raise ValueError("no history: no leaf wants a gradient, or it was made under no_grad")
         if g is None and self.value.size != 1:
-            raise ValueError(f"backward starts from a number, not from shape {self.shape}: pass g")
+            raise ValueError(f"backward starts from one number, not shape {self.shape}: pass g")
         arrived = {self: np.ones_like(self.value) if g is None else np.broadcast_to(g, self.shape)}
         for x in topological(self):
             g = arrived.pop(x)
@@ -265,7 +265,7 @@ class Function:
         return operation(lambda *inputs: cls.forward(ctx, *inputs), *rules)(*args)
 
 
-# An activation by hand.
+# --- An activation by hand ------------------------------------------------------------------------
 
 
 class MyRelu(Function):

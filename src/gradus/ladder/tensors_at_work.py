@@ -1,7 +1,8 @@
-"""Tensors at work: what broadcasting is good for, what it hides, and a chapter's questions answered by code that runs.
+"""Tensors at work: what broadcasting is good for, what it hides, and a chapter's questions.
 
-Source: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and PyTorch* (Jeremy Howard and Sylvain
-Gugger, 2020): images normalized by channel, and the questionnaire. `loss_trap` is the most frequent mistake that broadcasting hides.
+Source: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and
+PyTorch* (Jeremy Howard and Sylvain Gugger, 2020): images normalized by channel, and the
+questionnaire. `loss_trap` is the most frequent mistake that broadcasting hides.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from gradus.ladder.tensors import tensor
 
 
 def normalize(images: Any, mean: Any, std: Any) -> Any:
-    """(N, C, H, W) less a mean and over a standard deviation for each of the C channels: vectors (C,) become (1, C, 1, 1).
+    """(N, C, H, W) less a mean and over a standard deviation for each of the C channels.
+
+    The vectors (C,) become (1, C, 1, 1).
 
     Works on whatever can be indexed with None.
 
@@ -27,7 +30,7 @@ def normalize(images: Any, mean: Any, std: Any) -> Any:
 
 
 class LossTrap(NamedTuple):
-    """The shape of predictions less targets, the mean of its squares, and the loss that was meant."""
+    """The shape of predictions less targets, the mean of its squares, and the loss as meant."""
 
     shape: tuple[int, ...]
     value: float
@@ -35,7 +38,9 @@ class LossTrap(NamedTuple):
 
 
 def loss_trap(n: int = 50, seed: int = 0) -> LossTrap:
-    """Perfect predictions (n, 1) and targets (n,): the difference is (n, n), and the loss twice the variance of the targets, not 0.
+    """Perfect predictions (n, 1) and targets (n,): the difference is (n, n), and the loss not 0.
+
+    It is twice the variance of the targets.
 
     Example:
         >>> loss_trap().shape, loss_trap().meant
@@ -72,9 +77,10 @@ QUESTIONNAIRE = (
 
 
 def questionnaire() -> list[Answer]:
-    """The chapter's questions that a line of code answers, with a = [10, 6, -4], b = [2, 8, 7], c = [10, 20, 30], m = 1 to 9 in rows."""
-    names = {"tensor": tensor, "a": tensor([10.0, 6, -4]), "b": tensor([2.0, 8, 7]), "c": tensor([10.0, 20, 30])}
-    names["m"] = tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])
+    """The chapter's questions that a line of code answers."""
+    a, b, c = tensor([10.0, 6, -4]), tensor([2.0, 8, 7]), tensor([10.0, 20, 30])
+    m = tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])
+    names = {"tensor": tensor, "a": a, "b": b, "c": c, "m": m}
     answers = []
     for number, code in QUESTIONNAIRE:
         try:
