@@ -18,7 +18,7 @@ from gradus.ops.random import Generator, default_generator
 from gradus.tensors import Size, Tensor, device
 from gradus.torch_names import FUNCTIONS as _FUNCTIONS
 
-from gradus.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled  # isort: skip
+from gradus.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled  # isort: skip
 from gradus.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp  # isort: skip
 from gradus import array_api, autograd, cuda, fused, nn, ops, optim, random, tensors  # isort: skip
 
@@ -84,6 +84,7 @@ __all__ = [
     "hessian",
     "hvp",
     "inf",
+    "inference_mode",
     "is_grad_enabled",
     "jacobian",
     "jvp",

@@ -110,6 +110,27 @@ class enable_grad(_Switch):
     mode = True
 
 
+class inference_mode(_Switch):
+    """As ``no_grad``; with ``mode=False`` as ``enable_grad``. What PyTorch forbids of tensors that were made in it is allowed here.
+
+    >>> import gradus
+    >>> x = gradus.tensor([1.0], requires_grad=True)
+    >>> with inference_mode():
+    ...     print((x * 2).requires_grad)
+    False
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        if callable(mode):  # ``@inference_mode`` without parentheses
+            return super().__new__(cls, mode)
+        switch = super().__new__(cls)
+        switch.mode = not mode
+        return switch
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+
+
 def is_grad_enabled() -> bool:
     """Whether ops on this thread are being recorded."""
     return MODE.grad_enabled

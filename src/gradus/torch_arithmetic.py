@@ -77,12 +77,6 @@ def rad2deg(input: Any) -> Any:
 
 
 @both
-def erfc(input: Any) -> Any:
-    """1 - erf(x); where erf is close to 1, few digits are left."""
-    return 1.0 - ops.erf(_fractions(input))
-
-
-@both
 def logit(input: Any, eps: float | None = None) -> Any:
     """log(x / (1 - x)), the inverse of the sigmoid, with x limited to [eps, 1 - eps]."""
     x = _fractions(input)

@@ -486,6 +486,21 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
 # Sets.
 
 
+@both
+def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: bool = False) -> Any:
+    """All elements but those that equal the one before them."""
+    x = input.detach().numpy().ravel()
+    new = np.ones(x.shape, bool)
+    new[1:] = x[1:] != x[:-1]
+    places = np.flatnonzero(new)
+    found = [wrap(x[places])]
+    if return_inverse:
+        found.append(wrap((np.cumsum(new) - 1).reshape(tuple(input.shape))))
+    if return_counts:
+        found.append(wrap(np.diff(np.append(places, len(x)))))
+    return tuple(found) if len(found) > 1 else found[0]
+
+
 @function
 def isin(elements: Any, test_elements: Any, *, invert: bool = False) -> Any:
     """Whether each element is among the others."""

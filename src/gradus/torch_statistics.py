@@ -6,6 +6,7 @@ Nothing here has a derivative of its own: each function is a composition, so it 
 from __future__ import annotations
 
 import math
+import os
 from collections import namedtuple
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from gradus import dtypes, inplace, ops, random
 from gradus.errors import DTypeError, IndexRangeError, UsageError
 from gradus.tensors import Tensor, wrap
 from gradus.torch_movement import ValuesIndices, axis_of, check_ranks, movedim, with_an_axis
-from gradus.torch_table import FUNCTIONS, both, function, method, sizes_of, tensor_of
+from gradus.torch_table import FUNCTIONS, both, function, method, sizes_of, tensor, tensor_of
 
 MinMax = namedtuple("MinMax", ["min", "max"])
 
@@ -77,6 +78,25 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         if not x.shape[axis]:
             raise IndexRangeError("median(): there is no middle of nothing", got=f"shape {tuple(x.shape)}", wanted="an element", code="E41")
         return _picked(x, (x.shape[axis] - 1) // 2, axis, keepdim, True)
+
+    return with_an_axis(found, input)
+
+
+@both
+def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The middle of the order of all that is not NaN, the lower one of two; with ``dim`` (value, index) along it."""
+    if input.dtype.kind != "f":
+        return median(input, dim, keepdim)
+    if dim is None:
+        return nanmedian(ops.reshape(input, (-1,)), 0).values
+
+    def found(x: Any) -> Any:
+        axis = axis_of(x, dim)
+        there = ops.sum(ops.astype(ops.logical_not(ops.isnan(x)), np.int64), axis=axis, keepdims=True)
+        order = ops.argsort(x, axis=axis)  # NaN comes last
+        indices = ops.take_along_axis(order, ops.maximum(there - 1, 0) // 2, axis=axis)
+        values = ops.take_along_axis(x, indices, axis=axis)
+        return ValuesIndices(*[y if keepdim else ops.squeeze(y, axis=axis) for y in (values, indices)])
 
     return with_an_axis(found, input)
 
@@ -268,6 +288,30 @@ def logspace(start: float, end: float, steps: int, base: float = 10.0, dtype: An
     return wrap(np.power(float(base), exponents).astype(dtype or dtypes.get_default_dtype()))
 
 
+@function
+def get_rng_state() -> dict[str, int]:
+    """What :func:`set_rng_state` needs, so that the default generator goes on with the same numbers."""
+    return random.default_generator().get_state()
+
+
+@function
+def set_rng_state(new_state: dict[str, int]) -> None:
+    """Let the default generator go on where :func:`get_rng_state` was called."""
+    random.default_generator().set_state(new_state)
+
+
+@function
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return random.default_generator().initial_seed()
+
+
+@function
+def seed() -> int:
+    """Seed the default generator with a number that nobody chose, and return that."""
+    return random.manual_seed(int.from_bytes(os.urandom(8), "little")).initial_seed()
+
+
 # What a dtype can hold.
 
 
@@ -339,6 +383,15 @@ def iinfo(type: Any) -> IntegerLimits:
 def promote_types(type1: Any, type2: Any) -> Any:
     """The dtype in which two dtypes meet."""
     return dtypes.promote(np.dtype(type1), np.dtype(type2))
+
+
+@function
+def result_type(tensor1: Any, tensor2: Any) -> Any:
+    """The dtype of the sum of two tensors, or of a tensor and a number."""
+    given = [ops.getitem(ops.reshape(x, (-1,)), key=(slice(0, 0),)) if getattr(x, "ndim", 0) else x for x in (tensor1, tensor2)]
+    if not any(hasattr(x, "dtype") for x in given):
+        given = [tensor(x) for x in given]
+    return ops.add(*given).dtype
 
 
 @both

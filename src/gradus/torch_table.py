@@ -206,6 +206,15 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
+METHODS["itemsize"] = property(element_size)
+
+
+def _nbytes(self: Any) -> int:
+    """How many bytes its elements take."""
+    return self.value.itemsize * int(self.value.size)
+
+
+METHODS["nbytes"] = property(_nbytes)
 METHODS["__setitem__"] = inplace.set_item
 METHODS["register_hook"] = autograd.register_hook
 METHODS["retain_grad"] = autograd.retain_grad

@@ -108,6 +108,20 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     ],
     "bucketize": lambda T: [T.bucketize(T.tensor([[2.0, 0], [9, 1.5]]), T.tensor([1.0, 2, 3]), right=right) for right in (False, True)],
     "logspace": lambda T: [T.logspace(-2, 2, 5), T.logspace(0, 3, 4, base=2, dtype=T.float64), T.logspace(0, 1, 1), T.logspace(0, 1, 0)],
+    "unique_consecutive": lambda T: [
+        T.unique_consecutive(T.tensor([1.0, 1, 2, 2, 1])),
+        *T.unique_consecutive(T.tensor([[1, 1], [2, 2], [1, 1]]), return_inverse=True, return_counts=True),
+        *T.unique_consecutive(T.zeros(0), return_counts=True),
+    ],
+    "nanmedian": lambda T: [
+        T.tensor([3.0, float("nan"), 1, 2]).nanmedian(),
+        *T.tensor([[3.0, float("nan"), 1], [float("nan")] * 3]).nanmedian(-1, True),
+    ],
+    "result_type": lambda T: tuple(
+        str(T.result_type(a, b)).split(".")[-1]
+        for a in (T.ones(2), T.ones(2, dtype=T.int64), T.tensor(1.0, dtype=T.float64), T.ones(0, dtype=T.uint8), 3)
+        for b in (T.ones(2), T.tensor(2), T.ones(3, dtype=T.float64), 1.5)
+    ),
     "promote_types": lambda T: str(T.promote_types(T.int64, T.float32)).split(".")[-1],
     "finfo": lambda T: [
         getattr(T.finfo(dtype), field)
@@ -223,6 +237,39 @@ def test_impossible_choices_are_refused(weights: list[float], count: int, replac
         torch.multinomial(torch.tensor(weights), count, replacement)
     with pytest.raises(UsageError, match="multinomial"):
         gradus.multinomial(gradus.tensor(weights), count, replacement)
+
+
+def test_the_state_of_the_default_generator() -> None:
+    gradus.manual_seed(4)
+    state, first = gradus.get_rng_state(), gradus.rand(3)
+    assert gradus.initial_seed() == 4 and gradus.rand(3).tolist() != first.tolist()
+    gradus.set_rng_state(state)
+    assert gradus.rand(3).tolist() == first.tolist()
+    assert gradus.seed() == gradus.initial_seed() != gradus.seed()
+
+
+def test_inference_mode_is_no_grad() -> None:
+    def facts(T: Any) -> list[bool]:
+        x, found = T.ones(2, requires_grad=True), []
+
+        @T.inference_mode()
+        def called(x: Any) -> Any:
+            return x * 2
+
+        @T.inference_mode
+        def plainly(x: Any) -> Any:
+            return x * 2
+
+        found += [called(x).requires_grad, plainly(x).requires_grad]
+        with T.inference_mode():
+            found.append((x * 2).requires_grad)
+            with T.inference_mode(False):
+                found.append((x * 2).requires_grad)
+        with T.no_grad(), T.inference_mode(mode=False):
+            found.append((x * 2).requires_grad)
+        return [*found, (x * 2).requires_grad]
+
+    assert facts(gradus) == facts(torch)
 
 
 def test_a_class_without_weight_is_never_drawn() -> None:
