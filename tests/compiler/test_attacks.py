@@ -10,6 +10,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -415,3 +416,47 @@ def test_functions_are_traced_at_the_same_time_over_one_parameter() -> None:
         thread.join(60)
     assert not wrong and type(weight.value) is np.ndarray
     assert [len(compiled.specialisations) for compiled in functions] == [1, 1, 1]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="a signal in the middle of a call needs POSIX's timers")
+def test_ctrl_c_in_a_step_leaves_a_whole_step() -> None:
+    """The signal is heard when the kernels are done: weights are written then, and what counts the steps must not stay behind."""
+    gradus.manual_seed(0)
+    layers = [nn.Linear(512, 512), nn.BatchNorm1d(512), nn.Dropout(0.1), nn.Linear(512, 512)]
+    net = nn.Sequential(*layers)
+    optimizer = gradus.optim.Adam(net.parameters(), lr=1e-3)
+
+    @gradus.compile
+    def step(x):
+        loss = (net(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss
+
+    def state() -> list[np.ndarray]:
+        counts = [np.asarray(float(s["step"])) for s in optimizer.state.values()]
+        return [*(t.numpy().copy() for t in net.state_dict().values()), *counts]
+
+    x = gradus.randn(1024, 512)
+    for _ in range(3):
+        step(x)
+    start = time.perf_counter()
+    step(x)
+    seconds = time.perf_counter() - start
+    before, handler = state(), signal.signal(signal.SIGALRM, signal.default_int_handler)
+
+    def interrupted() -> None:
+        signal.setitimer(signal.ITIMER_REAL, seconds / 2)
+        step(x)
+        time.sleep(5)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    changed = [bool((a != b).any()) for a, b in zip(before, state(), strict=True)]
+    assert all(changed) or not any(changed), changed
+    assert all(p.grad is None for p in net.parameters())

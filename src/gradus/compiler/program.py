@@ -266,6 +266,7 @@ class FlatFunction(FlatText):
     def __init__(self, program: Program) -> None:
         super().__init__({"id": id, "empty": np.empty, "evaluate": evaluate, "copyto": np.copyto, "array": np.array})
         self.program, self.plan = program, program.plan
+        self.leaves_something = bool(program.graph.updates or program.numbers_written)
 
     def source(self) -> str:
         """The text."""
@@ -291,6 +292,8 @@ class FlatFunction(FlatText):
         results = self._results()
         self._updates()
         self.write_numbers(self.program.numbers_written)
+        if "stopped = None" in self.lines:
+            self.lines.append("if stopped: raise stopped")
         self.lines.append(f"return ({', '.join(results)}{',' if len(results) == 1 else ''})")
         self.text = f"def program({', '.join(inputs)}):\n" + "\n".join("    " + line for line in self.lines) + "\n"
         return self.text
@@ -306,6 +309,11 @@ class FlatFunction(FlatText):
             self.lines.append("if threads[0] > team[1] + 1: grow()")
         address, result = self.program.header.ctypes.data, self.program.result.ctypes.data
         run = [f"run({result}, {result + 8}, {address})", f"if header[7]: failed(header[7], [{self.everything}])"]
+        if self.leaves_something:
+            # A Ctrl-C that came during the run is heard as it returns, when half of a step is written: it waits for the other half.
+            run = [f"try: {run[0]}", "except BaseException as error: stopped = error", "if header[7]:", "    if stopped: raise stopped"]
+            run.append(f"    failed(header[7], [{self.everything}])")
+            self.lines.append("stopped = None")
         for step, source in zip(self.plan.steps, self.program.sources, strict=True):
             if source is not None:
                 position += 1
