@@ -13,7 +13,7 @@ import numpy as np
 from gradus import ops
 from gradus.errors import DTypeError, ShapeError, UsageError
 from gradus.tensors import wrap
-from gradus.torch_movement import axis_of, check_ranks, movedim
+from gradus.torch_movement import axis_of, cat, check_ranks, movedim
 from gradus.torch_table import FUNCTIONS, both, function, tensor_of
 
 # Elementwise.
@@ -190,16 +190,6 @@ def _onto(name: str, input: Any, product: Any, beta: Any, alpha: Any) -> Any:
     return (input if beta == 1 else input * beta) + product
 
 
-def _added_product(name: str, plain: str, reduce: bool = False) -> None:
-    def added(input: Any, first: Any, second: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-        product = _product(plain, first, second)
-        return _onto(name, input, ops.sum(product, axis=0) if reduce else product, beta, alpha)
-
-    added.__name__ = name
-    added.__doc__ = f"beta · input + alpha · {plain}(first, second){', summed over the batch' if reduce else ''}; broadcast to its shape."
-    both(added)
-
-
 def _product(name: str, first: Any, second: Any) -> Any:
     ranks = {"mm": (2, 2), "mv": (2, 1), "bmm": (3, 3), "outer": (1, 1)}[name]
     for x, rank in zip((first, second), ranks, strict=True):
@@ -213,11 +203,34 @@ def _product(name: str, first: Any, second: Any) -> Any:
     return ops.matmul(first, second)
 
 
-_added_product("addmm", "mm")
-_added_product("addmv", "mv")
-_added_product("addr", "outer")
-_added_product("baddbmm", "bmm")
-_added_product("addbmm", "bmm", reduce=True)
+@both
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """beta · input + alpha · mat1 @ mat2; the input is broadcast to the product's shape."""
+    return _onto("addmm", input, _product("mm", mat1, mat2), beta, alpha)
+
+
+@both
+def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """beta · input + alpha · mat @ vec."""
+    return _onto("addmv", input, _product("mv", mat, vec), beta, alpha)
+
+
+@both
+def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """beta · input + alpha · all products of two vectors."""
+    return _onto("addr", input, _product("outer", vec1, vec2), beta, alpha)
+
+
+@both
+def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """beta · input + alpha · batch1 @ batch2."""
+    return _onto("baddbmm", input, _product("bmm", batch1, batch2), beta, alpha)
+
+
+@both
+def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """beta · input + alpha · the sum of batch1 @ batch2 over the batch."""
+    return _onto("addbmm", input, ops.sum(_product("bmm", batch1, batch2), axis=0), beta, alpha)
 
 
 @both
@@ -327,11 +340,13 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-08) -> Any
 
 
 @both
-def diff(input: Any, n: int = 1, dim: int = -1) -> Any:
-    """Each element less the one before it along an axis, ``n`` times over."""
+def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Each element less the one before it along an axis, ``n`` times over, after ``prepend`` and ``append`` were put at its ends."""
     axis = axis_of(input, dim)
+    if prepend is not None or append is not None:
+        input = cat([x for x in (prepend, input, append) if x is not None], axis)
+    front = (slice(None),) * axis
     for _ in range(n):
-        front = (slice(None),) * axis
         later, earlier = ops.getitem(input, key=(*front, slice(1, None))), ops.getitem(input, key=(*front, slice(0, -1)))
         input = ops.not_equal(later, earlier) if input.dtype.kind == "b" else later - earlier
     return input

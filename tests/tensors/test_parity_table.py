@@ -438,6 +438,11 @@ TABLE = [
     Row("addr", "rrr", FLOATS, [((2, 3), (2,), (3,)), ((), (2,), (3,))], c(), c(beta=2, alpha=3)),
     Row("baddbmm addbmm", "rrr", FLOATS, [((2, 4), (5, 2, 3), (5, 3, 4)), ((2, 4), (5, 2, 3), (4, 3, 4))], c(), c(beta=2, alpha=3)),
     Row("baddbmm", "rrr", FLOATS, [((5, 2, 4), (5, 2, 3), (5, 3, 4))]),
+    Row("addmm", "r", "float64", [(2, 2)], c(mat1=np.ones((2, 3)), mat2=np.ones((3, 2)))),
+    Row("addmv", "r", "float64", [(2,)], c(mat=np.ones((2, 3)), vec=np.ones(3))),
+    Row("addr", "r", "float64", [(2, 3)], c(vec1=np.ones(2), vec2=np.ones(3))),
+    Row("baddbmm addbmm", "r", "float64", [(2, 2)], c(batch1=np.ones((1, 2, 3)), batch2=np.ones((1, 3, 2)))),
+    Row("diff", "r", "float64", [(2, 3)], c(prepend=np.ones((2, 1))), c(n=2, append=np.ones((2, 2)))),
     Row("vdot", "rr", FLOATS, [((3,), (3,)), ((0,), (0,)), ((3,), (2,)), ((2, 2), (2, 2))]),
     Row("kron", "rr", ALL, [((2,), (3,)), ((2, 3), (3, 2)), ((2, 3), (2,)), ((), (2, 2)), ((0, 2), (3, 1))]),
     Row(
