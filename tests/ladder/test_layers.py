@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from central_differences import numeric_gradient
 
-from gradus.ladder import classification, functions_and_gradients
+from gradus.ladder import classification, functions_and_gradients, weight_gradient
 from gradus.ladder import layers_at_work as work
 from gradus.ladder.classification import MSES, CrossEntropy, Softmax, index_to_one_hot, softmax
 from gradus.ladder.functions_and_gradients import tensor
@@ -571,7 +571,7 @@ def test_softmax_shrinks_the_gradient_of_mse() -> None:
 
 
 def test_outer_products_hold_a_number_for_each_image_and_weight() -> None:
-    ways = {way.name: way for way in work.weight_gradient_ways(n=64, inputs=100, outputs=20)}
+    ways = {way.name: way for way in weight_gradient.weight_gradient_ways(n=64, inputs=100, outputs=20)}
     assert all(way.error < 1e-11 for way in ways.values())
     products = 64 * 100 * 20 * 8
     assert products <= ways["outer products"].peak_bytes < 1.2 * products + 100_000
@@ -583,7 +583,7 @@ def test_outer_products_hold_a_number_for_each_image_and_weight() -> None:
 def test_fifty_thousand_images_at_once_fit_into_memory() -> None:
     tracemalloc.start()
     try:
-        work.full_batch_times()
+        weight_gradient.full_batch_times()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -22,6 +22,7 @@ STANDS_ON = {
     "classification": {"functions_and_gradients", "layers"},
     "labelled_images": {"layers", "classification"},
     "layers_at_work": {"functions_and_gradients", "layers", "classification", "labelled_images"},
+    "weight_gradient": {"layers", "classification"},
     "autoencoder": {"functions_and_gradients", "layers"},
     "closure_activations": {"closures"},
     "closure_training": {"closures", "closure_activations"},

@@ -43,5 +43,6 @@ from gradus.ladder import (
     training_loop,
     training_mistakes,
     training_stages,
+    weight_gradient,
     why_root_five,
 )

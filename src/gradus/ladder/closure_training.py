@@ -109,7 +109,7 @@ class SGDOptimizer:
 
 
 class MomentumOptimizer(SGDOptimizer):
-    """direction = momentum · last direction + gradient. A parameter named twice would show.
+    """direction = momentum · last direction + gradient. A parameter listed twice would show.
 
     >>> p, optimizer = Parameter([0.0]), MomentumOptimizer(lr=1.0, momentum=0.5)
     >>> for _ in range(2): p.collect(1.0); optimizer.update(p)

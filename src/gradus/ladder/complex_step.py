@@ -68,7 +68,7 @@ class Result(NamedTuple):
 
 
 def loss_by_formula(x: Any, y: Any, w1: Any, b1: Any, w2: Any, b2: Any) -> Any:
-    """mean((max(x w1 + b1, 0) w2 + b2 - y)²); the real part of a complex number decides its sign.
+    """mean((max(x w1 + b1, 0) w2 + b2 - y)²); for complex weights the real part decides.
 
     >>> tiny = [np.array(v) for v in ([[3.0]], [[5.0]], [[1.0]], [0.0], [[2.0]], [0.0])]
     >>> float(loss_by_formula(*tiny))

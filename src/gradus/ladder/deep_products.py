@@ -42,7 +42,7 @@ def mean_and_std(x: np.ndarray, ddof: int = 0) -> tuple[float, float]:
 
 
 class Layer(NamedTuple):
-    """What one layer gave out: its number (0 is the input), mean, spread, and so on.
+    """What one layer gave out: its number (0 is the input), mean, spread, mean square.
 
     The last three are the shares of zeros, of ±inf and of nan.
     """

@@ -70,7 +70,7 @@ def parabola_gradient(x: np.ndarray) -> np.ndarray:
 
 
 def descent_on_parabola(start: float = 5.0, lr: float = 0.1, points: int = 10) -> np.ndarray:
-    """The points of a picture of descent on the parabola: rows (x, f(x)), the start first.
+    """The points of a picture of descent on the parabola, rows (x, f(x)): shape (points, 2).
 
     Each step multiplies the distance to the minimum by the same ``1 - 2 lr``, so the k-th point is
     ``2 + (start - 2) (1 - 2 lr)^k``. With lr 0.5 the first step arrives; above 0.5 the points jump
@@ -159,7 +159,7 @@ def two_valleys_gradient(x: np.ndarray) -> np.ndarray:
 
 
 class Journey(NamedTuple):
-    """A way over the landscape, (steps + 1, 2), the height of its end, and is that the deeper?"""
+    """A way over the landscape, (steps + 1, 2), its end's height, and if that valley is deeper."""
 
     way: np.ndarray
     height: float

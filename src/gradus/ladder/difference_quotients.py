@@ -71,7 +71,9 @@ def quotients(
 def numerical_gradient(
     f: Callable[[np.ndarray], float], x: np.ndarray, h: float = 6e-6
 ) -> np.ndarray:
-    """All partial derivatives of a scalar function of an array, of x's shape, by differences.
+    """All partial derivatives of a scalar function of an array, by central differences.
+
+    The gradient has x's shape.
 
     ``g_i = (f(x + h_i e_i) - f(x - h_i e_i)) / 2 h_i`` in float64, two calls of f an element; h_i
     is h, or h |x_i| where x_i is large. Far too slow to train with, and the judge of every gradient

@@ -1,4 +1,4 @@
-"""Functions, each with its gradient: `lin` and `lin_grad`, `relu` and `relu_grad`, and so on.
+"""Functions, each with its gradient, as `lin` and `lin_grad`; and a network of them by hand.
 
 The rung below could run a network forward and keep its activations in range, but not improve it:
 nothing computed a gradient. Here every function brings its derivative along. A gradient is kept
@@ -22,7 +22,7 @@ class Tensor(np.ndarray):
 
 
 def tensor(values: Any, dtype: Any = None) -> Tensor:
-    """A copy of `values` that can carry `.g`; whole numbers become float64, as gradients are.
+    """A copy of `values` that can carry `.g`; whole numbers become float64: slopes are not whole.
 
     >>> x = tensor([1, 2])
     >>> x.g = np.ones(2)

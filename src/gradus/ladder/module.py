@@ -203,7 +203,7 @@ class ReLU(Module):
 
 
 class Dropout(Module):
-    """In training, zero each entry with probability p and divide the rest by 1 - p; else nothing.
+    """In training, zero each entry with probability p, divide the rest by 1 - p; else do nothing.
 
     >>> layer, x = Dropout(0.5, np.random.default_rng(0)), Tensor(np.ones(4))
     >>> layer(x).value, layer.eval()(x) is x

@@ -110,7 +110,7 @@ class WichmannHill:
         return sum(x / modulus for x, modulus in zip(self.state, MODULI)) % 1.0
 
     def jump(self, steps: int) -> None:
-        """As after n numbers, without drawing them: n multiplications by a are one by aⁿ."""
+        """As after `steps` numbers, which are not drawn: n multiplications by a are one by aⁿ."""
         parts = zip(MULTIPLIERS, self.state, MODULI)
         self.state = tuple(pow(a, steps, modulus) * x % modulus for a, x, modulus in parts)
 

@@ -16,7 +16,7 @@ from gradus.ladder.tape import MyRelu, Tensor
 
 
 def mse(y: Tensor, target: Any) -> Tensor:
-    """Mean of (y - target)² over all elements of equal shapes: broadcasting would compare too many.
+    """Mean of (y - target)² over all elements; other shapes, which broadcasting takes, are refused.
 
     >>> mse(Tensor([[1.0], [3.0]]), np.array([[1.0], [1.0]]))
     Tensor(2.0)

@@ -72,7 +72,7 @@ class Tensor:
 
 
 class Parameter(Tensor):
-    """A tensor to be learnt: it has no history and wants a gradient, while `requires_grad`."""
+    """A tensor to be learnt: it has no history, and wants a gradient until it is frozen."""
 
     def __init__(self, value: Any) -> None:
         super().__init__(value)

@@ -25,7 +25,7 @@ from gradus.ladder.tape_of_layers import Parameter, Tensor, cross_entropy, no_gr
 
 
 class Optimizer:
-    """Updates parameters by their gradients: one that is named twice once, a frozen one not."""
+    """Updates parameters by their gradients; one named twice moves once, a frozen one never."""
 
     def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
         self.parameters, self.lr = list(dict.fromkeys(parameters)), lr
@@ -109,7 +109,7 @@ class History(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Mean loss and share of right answers, of examples: a small last batch weighs less."""
+    """Mean loss and share of right answers over examples, so a small batch weighs less."""
 
     loss: float
     accuracy: float
