@@ -10,7 +10,7 @@ import pytest
 import gradus
 from gradus import nn
 from gradus.compiler.tiers import kernels_installed
-from gradus.errors import GradError, TraceError
+from gradus.errors import GradError, TraceError, UsageError
 
 
 def test_it_says_what_it_has() -> None:
@@ -113,3 +113,24 @@ def test_what_no_gradient_is_asked_of_may_come_from_a_compiled_function() -> Non
         features = compiled(gradus.ones(2)).detach()
         (slope,) = gradus.autograd.grad((features * weight).sum(), weight)
         assert slope.tolist() == [1, 1]
+
+
+def test_a_compiled_module_is_no_part_of_a_module() -> None:
+    """Its parameters would be in no optimiser and in no file, and nobody would notice."""
+
+    class Outer(nn.Module):
+        def __init__(self, fast: bool) -> None:
+            super().__init__()
+            self.inner = nn.Linear(3, 3)
+            self.fast = gradus.compile(self.inner) if fast else gradus.compile(nn.Linear(3, 3))
+            self.forward_fast = gradus.compile(self.forward)
+
+        def forward(self, x):
+            return self.fast(x)
+
+    assert len(list(Outer(True).parameters())) == 2
+    with pytest.raises(UsageError, match=r"Outer\.fast would hide the parameters of a compiled Linear") as caught:
+        Outer(False)
+    assert all([caught.value.got, caught.value.wanted, caught.value.why, caught.value.fix]) and __file__ in str(caught.value)
+    with pytest.raises(UsageError, match="as a whole, not its parts"):
+        nn.Sequential(gradus.compile(nn.Linear(3, 3)))

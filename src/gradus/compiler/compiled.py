@@ -107,6 +107,7 @@ class Compiled:
     """
 
     __name__: str  # taken over from the function
+    stands_for_function = True  # by which a Module, which imports no compiler, knows it
 
     def __init__(self, function: Callable[..., Any], tier: str | None = None) -> None:
         _refuse_what_does_not_return(function)

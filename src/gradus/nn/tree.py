@@ -46,8 +46,22 @@ class Tree:
                 why="an update such as w = w - lr * g makes a new tensor" if known == PARAMETER and isinstance(value, Tensor) else "",
                 fix=f"with gradus.no_grad(): module.{name}.copy_(value)" if known == PARAMETER else f"del module.{name} first",
             )
+        elif getattr(type(value), "stands_for_function", False):
+            self._refuse_hidden(name, value)
         EPOCH[0] += 1
         object.__setattr__(self, name, value)
+
+    def _refuse_hidden(self, name: str, compiled: Any) -> None:
+        """Raise for a compiled module whose parameters nobody would find here."""
+        inner = compiled.function
+        if isinstance(inner, Tree) and not any(module is inner for module in self.modules()):
+            raise UsageError(
+                f"{type(self).__name__}.{name} would hide the parameters of a compiled {type(inner).__name__}",
+                got="a compiled module, which is no nn.Module",
+                wanted="modules as parts of a model, compiled as a whole",
+                why="parameters() and state_dict() would leave it out, so it would neither be trained nor saved",
+                fix=f"self.{name} = {type(inner).__name__}(…), and gradus.compile around the model or its training step",
+            )
 
     def __delattr__(self, name: str) -> None:
         EPOCH[0] += 1
@@ -98,6 +112,8 @@ class Tree:
         """Add a submodule under ``name``, which may be one that Python's dot cannot spell, such as "0"."""
         if module is not None and not isinstance(module, Tree):
             hint = "nn.ReLU() is the module of the function relu" if callable(module) else ""
+            if getattr(type(module), "stands_for_function", False):
+                hint = "compile the model or its training step as a whole, not its parts"
             raise UsageError(f"cannot add {name!r} as a submodule", got=type(module).__name__, wanted="an nn.Module", why=hint)
         self._register(name, module, MODULE)
 
