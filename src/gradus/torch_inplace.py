@@ -20,7 +20,8 @@ from gradus.torch_table import METHODS, method, tensor_of
 
 IN_PLACE = """add sub mul div pow neg abs exp log sqrt tanh sigmoid relu clamp clamp_min clamp_max square reciprocal floor ceil round
 masked_fill lerp addcmul addcdiv scatter_add sin cos erf tan asin acos atan sinh cosh exp2 expm1 log1p log2 log10 rsqrt trunc frac clip
-remainder floor_divide fmod nan_to_num logit tril triu scatter index_add index_copy index_fill index_put addmm addmv baddbmm""".split()
+remainder floor_divide fmod nan_to_num logit tril triu scatter index_add index_copy index_fill index_put
+masked_scatter addmm addmv baddbmm""".split()
 
 
 def _in_place(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:

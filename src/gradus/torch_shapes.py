@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -458,6 +459,27 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
         return ops.index_update(x, value, *arrays, key=static)
 
     return with_an_axis(written, input)
+
+
+@method
+def masked_scatter(self: Any, mask: Any, source: Any) -> Any:
+    """``self`` with the elements of ``source``, one after the other, where the mask holds."""
+    if mask.dtype.kind != "b" or source.dtype != self.dtype:
+        got = f"mask {mask.dtype}, source {source.dtype}"
+        raise DTypeError("masked_scatter takes a boolean mask and a source of its dtype", got=got, wanted=f"bool, {self.dtype}", code="E14")
+    held = ops.broadcast_to(mask, tuple(self.shape))
+    if type(held.value) is np.ndarray and held.value.sum() > math.prod(source.shape):
+        raise ShapeError(
+            "masked_scatter: expected self and source to have enough elements",
+            got=f"{held.value.sum()} places, {math.prod(source.shape)} elements",
+            wanted="an element for each place",
+            code="E03",
+        )
+    places = ops.cumulative_sum(ops.reshape(ops.astype(held, np.int64), (-1,)), axis=0) - 1
+    if not math.prod(source.shape):
+        return self.clone()
+    taken = ops.take(ops.reshape(source, (-1,)), ops.clip(places, low=0, high=math.prod(source.shape) - 1))
+    return ops.where(held, ops.reshape(taken, tuple(self.shape)), self)
 
 
 @method

@@ -16,7 +16,7 @@ from gradus import dtypes, inplace, ops, random
 from gradus.errors import DTypeError, IndexRangeError, UsageError
 from gradus.tensors import Tensor, wrap
 from gradus.torch_movement import ValuesIndices, axis_of, check_ranks, movedim, with_an_axis
-from gradus.torch_table import FUNCTIONS, both, function, method, sizes_of, tensor, tensor_of
+from gradus.torch_table import FUNCTIONS, both, clone, function, method, sizes_of, tensor, tensor_of
 
 MinMax = namedtuple("MinMax", ["min", "max"])
 
@@ -47,6 +47,61 @@ def _picked(input: Any, place: int, axis: int, keepdim: bool, nan: bool) -> Valu
         )
     values = ops.take_along_axis(input, indices, axis=axis)
     return ValuesIndices(*[x if keepdim else ops.squeeze(x, axis=axis) for x in (values, indices)])
+
+
+def _behind(x: Any, steps: int, axis: int, first: Any) -> Any:
+    """Each element's neighbour so many ``steps`` before it along an axis; ``first`` where there is none."""
+    front = (slice(None),) * axis
+    rest = ops.getitem(x, key=(*front, slice(0, x.shape[axis] - steps)))
+    missing = ops.getitem(first, key=(*front, slice(0, steps)))
+    return ops.concat([missing, rest], axis=axis)
+
+
+def _running_best(name: str, better: Any) -> None:
+    def best(input: Any, dim: int) -> Any:
+        def found(x: Any) -> Any:
+            axis = axis_of(x, dim)
+            length = x.shape[axis]
+            line = np.arange(length).reshape((-1,) + (1,) * (x.ndim - 1 - axis))
+            indices = ops.broadcast_to(tensor_of(line), tuple(x.shape))
+            fixed, steps = ops.stop_gradient(x), 1
+            while steps < length:  # after each round an index is the best of twice as many (Hillis and Steele 1986)
+                before = _behind(indices, steps, axis, indices)
+                mine, theirs = [ops.take_along_axis(fixed, i, axis=axis) for i in (indices, before)]
+                kept = better(mine, theirs)
+                if x.dtype.kind == "f":
+                    kept = ops.logical_or(ops.logical_and(kept, ops.logical_not(ops.isnan(theirs))), ops.isnan(mine))
+                indices, steps = ops.where(kept, indices, before), 2 * steps
+            return ValuesIndices(ops.take_along_axis(x, indices, axis=axis), indices)
+
+        return with_an_axis(found, input)
+
+    best.__name__ = name
+    best.__doc__ = (
+        f"({'largest' if name == 'cummax' else 'smallest'} so far, where it was) along an axis; of equal ones the last, and NaN once met."
+    )
+    both(best)
+
+
+_running_best("cummax", ops.greater_equal)
+_running_best("cummin", ops.less_equal)
+
+
+@both
+def logcumsumexp(input: Any, dim: int) -> Any:
+    """The logarithm of running sums of exponentials, without overflow."""
+
+    def found(x: Any) -> Any:
+        axis, steps = axis_of(x, dim), 1
+        x = clone(x) if x.shape[axis] < 2 else x
+        nothing = wrap(np.full(tuple(x.shape), -np.inf, x.dtype))
+        while steps < x.shape[axis]:
+            x, steps = ops.logaddexp(x, _behind(x, steps, axis, nothing)), 2 * steps
+        return x
+
+    if input.dtype.kind != "f":
+        raise DTypeError("logcumsumexp takes floating numbers", got=str(input.dtype), wanted="floats", fix="x.float()", code="E14")
+    return with_an_axis(found, input)
 
 
 @both

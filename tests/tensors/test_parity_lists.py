@@ -113,6 +113,17 @@ VALUES: dict[str, Callable[[Any], Any]] = {
         *T.unique_consecutive(T.tensor([[1, 1], [2, 2], [1, 1]]), return_inverse=True, return_counts=True),
         *T.unique_consecutive(T.zeros(0), return_counts=True),
     ],
+    "running extremes": lambda T: [
+        part
+        for x in (T.tensor([1.0, 3, float("nan"), 5, 0]), T.tensor([2, 2, 1, 1, 2]), T.tensor([float("-inf"), float("inf"), 1.0]))
+        for scan in (T.cummax, T.cummin)
+        for part in scan(x, 0)
+    ],
+    "logcumsumexp": lambda T: [
+        T.tensor([-1000.0, 0, 1000, 1000, -5]).logcumsumexp(0),
+        T.tensor([float("-inf"), float("-inf"), 1.0, float("nan"), 2]).logcumsumexp(0),
+        T.tensor([1.0, float("inf"), 2]).logcumsumexp(0),
+    ],
     "nanmedian": lambda T: [
         T.tensor([3.0, float("nan"), 1, 2]).nanmedian(),
         *T.tensor([[3.0, float("nan"), 1], [float("nan")] * 3]).nanmedian(-1, True),
@@ -173,6 +184,9 @@ COMPOSITIONS: dict[str, Callable[[Any], Any]] = {
     "cdist": lambda x: gradus.cdist(x, x + 1),
     "median": lambda x: x.median(1).values,
     "quantile": lambda x: x.quantile(0.3, 1),
+    "cummax": lambda x: x.cummax(1).values,
+    "logcumsumexp": lambda x: x.logcumsumexp(0),
+    "masked_scatter": lambda x: x.masked_scatter(x > 0, x.flip(0) * 2),
     "cov": lambda x: x.cov(),
     "matrix_power": lambda x: x.matrix_power(3),
     "trapezoid": lambda x: gradus.trapezoid(x),

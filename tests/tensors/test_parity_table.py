@@ -477,6 +477,18 @@ TABLE = [
     Row("trapezoid", "rr", FLOATS, [((4,), (4,)), ((2, 3), (3,)), ((2, 3), (2, 3))]),
     # Compositions: order and spread.
     Row("aminmax", "r", NUMBERS, SHAPES, c(), c(dim=0), c(dim=-1, keepdim=True)),
+    Row("cummax cummin", "r", NUMBERS, [*SHAPES, (9,), (3, 6)], c(0), c(-1), c(dim=0)),
+    Row("cummax cummin", "r", FLOATS, [(3,)], c(5)),
+    Row("logcumsumexp", "r", FLOATS, [*SHAPES, (9,), (3, 6)], c(0), c(-1), c(dim=0), c(5)),
+    Row(
+        "masked_scatter masked_scatter_",
+        "rr",
+        FLOATS + " int64",
+        [((2, 3), (6,)), ((2, 3), (2, 2)), ((2, 3), (1,)), ((2, 3), (0,)), ((0, 3), (1,))],
+        c(np.array([True, False, True])),
+        c(np.array([[True], [False]])),
+        c(np.array(False)),
+    ),
     Row("kthvalue", "r", FLOATS, [(4,), (2, 3), ()], c(1), c(2, 0), c(2, -1, True), c(9), c(0)),
     Row("median", "r", FLOATS + " int64", [(4,), (3,), (2, 3), (4, 3), (), (1,)], c(), c(0), c(-1, True), c(dim=-1), c(5)),
     Row("nanmedian", "r", FLOATS + " int64", [(4,), (3,), (2, 3), (4, 3), ()], c(), c(0), c(-1, True), c(dim=-1), c(5)),
