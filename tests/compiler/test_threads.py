@@ -139,3 +139,22 @@ def test_a_function_that_waits_for_a_thread_that_needs_its_tensors(monkeypatch: 
             with pytest.raises(TraceError, match="another thread"):
                 compiled(gradus.ones(3))
             assert type(w) is gradus.Tensor and type(w.value) is np.ndarray
+
+
+def test_random_numbers_that_another_thread_draws() -> None:
+    """As a loader in the background does, now and then. What the function itself draws is refused, whoever is there beside it."""
+    with ThreadPoolExecutor(1) as pool:
+        moments = iter([True])
+
+        def f(x: Any) -> Any:
+            if gradus.mode.MODE.world is not None and pool.submit(next, moments, False).result():
+                pool.submit(np.random.random).result()
+            return x * 2.0
+
+        compiled = gradus.compile(f)
+        assert [compiled(gradus.ones(1)).item() for _ in range(3)] == [2.0, 2.0, 2.0]
+        assert len(compiled.specialisations) == 1
+        drawing = gradus.compile(lambda x: x * np.random.random())
+        drawing(gradus.ones(1))
+        with pytest.raises(TraceError, match="cannot draw"):
+            drawing(gradus.ones(1))

@@ -206,7 +206,7 @@ class Compiled:
             table[key] = kept = Kept(self, bound)
         return kept.bound
 
-    def _specialise(self, args: Any, kwargs: Any, leaves: list[Any], structure: Any) -> Specialisation | None:
+    def _specialise(self, args: Any, kwargs: Any, leaves: list[Any], structure: Any, attempts: int = 5) -> Specialisation | None:
         """A new program; None if an optimiser has to make its buffers first, in an eager call."""
         surroundings = Surroundings(self.function, leaves)
         try:
@@ -222,6 +222,8 @@ class Compiled:
             self.warmed = True
             return None
         self.warmed = False
+        if surroundings.rolled and attempts > 1 and threading.active_count() > 1:  # it may have been another thread, a loader's say
+            return self._specialise(args, kwargs, leaves, structure, attempts - 1)
         refuse_changes(surroundings, self.function)
         passes = optimised if self.tier == NATIVE else prepared
         new = Specialisation(surroundings, traced, leaves, structure, self.tier, passes)
