@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradus import backend
+from gradus.errors import IndexRangeError
 
 EMPTY: types.MappingProxyType[str, Any] = types.MappingProxyType({})
 REGISTRY: dict[str, Primitive] = {}
@@ -323,6 +324,16 @@ def binary(
     return _finish(record, op, "a, b")
 
 
+def axis_out_of_range(axis: Any, ndim: int) -> IndexRangeError:
+    """The error for an axis that an array of ``ndim`` axes does not have."""
+    return IndexRangeError(
+        f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {axis})",
+        got=f"axis {axis}",
+        wanted=f"one of {ndim} axes, counted from 0, or from the end by negative numbers",
+        code="E41",
+    )
+
+
 def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """``axis`` (None, an integer or several) as sorted non-negative integers.
 
@@ -336,7 +347,7 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     for a in axes:
         if not -max(ndim, 1) <= a < max(ndim, 1):
-            raise IndexError(f"Dimension out of range (expected to be in range of [{-max(ndim, 1)}, {max(ndim, 1) - 1}], but got {a})")
+            raise axis_out_of_range(a, max(ndim, 1))
     return tuple(sorted(a % ndim for a in axes)) if ndim else ()
 
 

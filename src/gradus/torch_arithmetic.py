@@ -13,7 +13,7 @@ import numpy as np
 from gradus import ops
 from gradus.errors import DTypeError, ShapeError, UsageError
 from gradus.tensors import wrap
-from gradus.torch_movement import axis_of, cat, check_ranks, movedim
+from gradus.torch_movement import axis_of, cat, check_ranks, common_shape, movedim
 from gradus.torch_table import FUNCTIONS, both, function, tensor_of
 
 # Elementwise.
@@ -22,6 +22,12 @@ from gradus.torch_table import FUNCTIONS, both, function, tensor_of
 def _fractions(input: Any) -> Any:
     """As PyTorch computes with it where the result is no whole number: integers and booleans become the default float."""
     return input if input.dtype.kind == "f" else input.float()
+
+
+def _beside(other: Any, x: Any) -> Any:
+    """``x`` as a tensor; a number takes the dtype of the floating tensor that it meets."""
+    number = not hasattr(x, "dtype") and hasattr(other, "dtype") and other.dtype.kind == "f"
+    return ops.astype(tensor_of(x), other.dtype) if number else tensor_of(x)
 
 
 @both
@@ -59,7 +65,7 @@ def frac(input: Any) -> Any:
 @both
 def fmod(input: Any, other: Any) -> Any:
     """What remains of input / other rounded towards zero; it has the sign of ``input``."""
-    other = tensor_of(other) if not hasattr(other, "dtype") else other
+    other = _beside(input, other)
     size = ops.remainder(ops.abs(input), ops.abs(other))
     return ops.where(input < 0, -size, size)
 
@@ -95,7 +101,7 @@ def sinc(input: Any) -> Any:
 @both
 def xlogy(input: Any, other: Any) -> Any:
     """x · log(y), and 0 where x is 0."""
-    x, y = tensor_of(input), tensor_of(other)
+    x, y = _beside(other, input), _beside(input, other)
     nothing = ops.logical_and(ops.equal(x, 0), ops.logical_not(ops.isnan(y)))
     return ops.where(nothing, 0.0, x * ops.log(ops.where(nothing, 1, y)))
 
@@ -177,7 +183,7 @@ def isneginf(input: Any) -> Any:
 
 def _onto(name: str, input: Any, product: Any, beta: Any, alpha: Any) -> Any:
     shape = tuple(product.shape)
-    if np.broadcast_shapes(tuple(input.shape), shape) != shape:
+    if common_shape(tuple(input.shape), shape) != shape:
         raise ShapeError(
             f"{name} adds to a product, whose shape stays",
             got=f"{tuple(input.shape)} and {shape}",
@@ -293,7 +299,7 @@ def matrix_power(input: Any, n: int) -> Any:
 @both
 def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     """The vector product along an axis of length 3: the first one when ``dim`` is None."""
-    shape = np.broadcast_shapes(tuple(input.shape), tuple(other.shape))
+    shape = common_shape(tuple(input.shape), tuple(other.shape))
     axis = next((k for k, n in enumerate(shape) if n == 3), None) if dim is None else axis_of(wrap(np.empty(shape, bool)), dim)
     if axis is None or shape[axis] != 3:
         raise ShapeError("cross needs an axis of length 3", got=f"shape {shape}, dim {dim}", wanted="3 on the axis", code="E03")
@@ -343,6 +349,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-08) -> Any
 def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Each element less the one before it along an axis, ``n`` times over, after ``prepend`` and ``append`` were put at its ends."""
     axis = axis_of(input, dim)
+    if n < 0:
+        raise UsageError("diff takes differences n times", got=f"n = {n}", wanted="n >= 0", code="E29")
     if prepend is not None or append is not None:
         input = cat([x for x in (prepend, input, append) if x is not None], axis)
     front = (slice(None),) * axis
@@ -368,6 +376,7 @@ FUNCTIONS["trapz"] = trapezoid
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """Powers of a vector's elements as columns, from N - 1 down to 0, or upwards."""
     check_ranks("vander", 1, x, most=1)
+    x = x if x.dtype.kind == "f" else ops.astype(x, np.int64)
     count = x.shape[0] if N is None else N
     powers = [ops.ones((x.shape[0],), x.dtype)]
     for _ in range(count - 1):

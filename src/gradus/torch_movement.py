@@ -1,6 +1,6 @@
 """PyTorch's spelling of what moves values and computes nothing: shapes, and reading and writing at indices; a part of the table.
 
-Here too is what its other parts need of axes: :func:`axis_of`, :func:`check_ranks`, :func:`with_an_axis`.
+Here too is what its other parts need of axes: :func:`axis_of`, :func:`check_ranks`, :func:`common_shape`, :func:`with_an_axis`.
 """
 
 from __future__ import annotations
@@ -27,21 +27,37 @@ ValuesIndices = namedtuple("ValuesIndices", ["values", "indices"])
 
 def axis_of(input: Any, dim: int) -> int:
     """One axis of a tensor that has axes, counted from the front."""
-    return normalize_axes(dim, input.ndim)[0]
+    axes = normalize_axes(dim, input.ndim)
+    if not axes:
+        raise IndexRangeError("a 0-d tensor has no axis", got=f"dim {dim}", wanted="1 axis or more", fix="x.reshape(1)", code="E41")
+    return axes[0]
 
 
-def check_ranks(name: str, least: int, *matrices: Any, most: int | None = None) -> None:
+def check_ranks(name: str, least: int, *tensors: Any, most: int | None = None, fix: str = "") -> None:
     """Raise unless every tensor has between ``least`` and ``most`` axes."""
-    for x in matrices:
+    for x in tensors:
         if x.ndim < least or (most is not None and x.ndim > most):
-            wanted = f"{least} axes" if most == least else f"{least} axes or more"
+            wanted = f"{least} axes" if most == least else f"{least} axes or more" if most is None else f"{least} to {most} axes"
             raise ShapeError(
                 f"{name} takes tensors of {wanted}",
-                got=", ".join(str(tuple(x.shape)) for x in matrices),
+                got=", ".join(str(tuple(x.shape)) for x in tensors),
                 wanted=wanted,
-                fix="a @ b takes any number of axes",
+                fix=fix,
                 code="E03",
             )
+
+
+def common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape in which tensors of these shapes meet."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ShapeError(
+            "shapes cannot be broadcast to one",
+            got=" and ".join(str(tuple(shape)) for shape in shapes),
+            wanted="lengths that are equal or 1, counted from the last axis",
+            code="E03",
+        ) from None
 
 
 def with_an_axis(f: Callable[[Any], Any], input: Any) -> Any:
@@ -427,7 +443,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     if dim is None:
         return ops.take_along_axis(ops.reshape(input, (-1,)), ops.reshape(indices, (-1,)), axis=0)
     axis = axis_of(input, dim)
-    others = np.broadcast_shapes(*[tuple(x.shape[:axis] + x.shape[axis + 1 :]) for x in (input, indices)])
+    others = common_shape(*[tuple(x.shape[:axis] + x.shape[axis + 1 :]) for x in (input, indices)])
     wide, picked = [ops.broadcast_to(x, (*others[:axis], x.shape[axis], *others[axis:])) for x in (input, indices)]
     return ops.take_along_axis(wide, picked, axis=axis)
 
@@ -435,7 +451,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
 @both
 def masked_select(input: Any, mask: Any) -> Any:
     """The elements where the mask holds, as a vector."""
-    shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))
+    shape = common_shape(tuple(input.shape), tuple(mask.shape))
     return ops.index(ops.broadcast_to(input, shape), ops.broadcast_to(mask, shape))
 
 

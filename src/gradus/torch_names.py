@@ -379,7 +379,7 @@ def matmul(input: Any, other: Any) -> Any:
 def _product(name: str, *ranks: int) -> Callable[..., Any]:
     def product(input: Any, other: Any) -> Any:
         for x, rank in zip((input, other), ranks, strict=True):
-            check_ranks(name, rank, x, most=rank)
+            check_ranks(name, rank, x, most=rank, fix="a @ b takes any number of axes")
         if name == "bmm" and input.shape[0] != other.shape[0]:
             raise ShapeError(
                 "bmm needs batches of one size",

@@ -17,7 +17,20 @@ from gradus import ops
 from gradus.errors import DTypeError, IndexRangeError, ShapeError, UsageError
 from gradus.primitive import normalize_axes
 from gradus.tensors import Size, Tensor, wrap
-from gradus.torch_movement import axis_of, cat, check_ranks, flip, from_the_front, movedim, nonzero, permute, stack, transpose, with_an_axis
+from gradus.torch_movement import (
+    axis_of,
+    cat,
+    check_ranks,
+    common_shape,
+    flip,
+    from_the_front,
+    movedim,
+    nonzero,
+    permute,
+    stack,
+    transpose,
+    with_an_axis,
+)
 from gradus.torch_table import FUNCTIONS, METHODS, both, clone, function, method, sizes_of, tensor_of
 
 # Diagonals.
@@ -202,14 +215,14 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
 @function
 def broadcast_shapes(*shapes: Any) -> Size:
     """The shape that tensors of these shapes meet in."""
-    return Size(np.broadcast_shapes(*[(shape,) if isinstance(shape, int) else tuple(shape) for shape in shapes]))
+    return Size(common_shape(*[(shape,) if isinstance(shape, int) else tuple(shape) for shape in shapes]))
 
 
 @function
 def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     """Views of all tensors in the shape that they meet in."""
     given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
-    shape = np.broadcast_shapes(*[tuple(x.shape) for x in given])
+    shape = common_shape(*[tuple(x.shape) for x in given])
     return tuple([ops.broadcast_to(x, shape) for x in given])
 
 
@@ -217,7 +230,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
 def hstack(tensors: Any) -> Any:
     """Joined along axis 1; vectors one after the other."""
     lifted = [FUNCTIONS["atleast_1d"](x) for x in tensors]
-    return cat(lifted, 0 if lifted[0].ndim == 1 else 1)
+    return cat(lifted, 1 if lifted and lifted[0].ndim > 1 else 0)
 
 
 @function
@@ -261,12 +274,27 @@ def tile(input: Any, *dims: Any) -> Any:
 
 
 @both
-def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
-    """Each slice along an axis, repeated so many times; the elements one after the other when ``dim`` is None."""
+def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None) -> Any:
+    """Each slice along an axis, repeated so many times; the elements one after the other when ``dim`` is None.
+
+    With ``repeats`` alone, each of the numbers 0, 1, 2 … so many times.
+
+    >>> repeat_interleave(tensor_of([5, 6]), tensor_of([1, 3]))
+    tensor([5, 6, 6, 6])
+    """
+    if repeats is None:
+        return repeat_interleave(wrap(np.arange(input.numel())), input)
     if dim is None:
         return repeat_interleave(ops.reshape(input, (-1,)), repeats, 0)
     axis = axis_of(input, dim)
-    times = repeats if isinstance(repeats, int) else tensor_of(repeats).numpy()
+    times = np.asarray(repeats if isinstance(repeats, int) else tensor_of(repeats).numpy())
+    if times.min(initial=0) < 0 or (times.ndim and times.shape not in ((1,), (input.shape[axis],))):
+        raise ShapeError(
+            "repeat_interleave needs to know how often each slice is repeated",
+            got=f"repeats {times.tolist()} for an axis of {input.shape[axis]}",
+            wanted="one number from 0 up, or one for each slice",
+            code="E03",
+        )
     return ops.take(input, np.repeat(np.arange(input.shape[axis]), times), axis=axis)
 
 
@@ -296,8 +324,11 @@ def cartesian_prod(*tensors: Any) -> Any:
 def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     """All choices of ``r`` elements of a vector in their order, as rows."""
     check_ranks("combinations", 1, input, most=1)
+    if r < 0:
+        raise UsageError("combinations cannot choose fewer elements than none", got=f"r = {r}", wanted="r >= 0", code="E29")
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    return ops.take(input, np.array(list(choose(range(input.shape[0]), r)), np.int64).reshape(-1, r))
+    chosen = list(choose(range(input.shape[0]), r)) if r else []
+    return ops.take(input, np.array(chosen, np.int64).reshape((-1, r) if r else (0,)))
 
 
 @both
@@ -397,7 +428,19 @@ def _values(name: str, input: Any, index: Any, src: Any) -> Any:
             wanted="src at least as large as index on every axis",
             code="E03",
         )
-    return ops.astype(ops.getitem(src, key=tuple([slice(0, n) for n in index.shape])), input.dtype)
+    _check_dtype(name, input, src)
+    return ops.getitem(src, key=tuple([slice(0, n) for n in index.shape]))
+
+
+def _check_dtype(name: str, input: Any, values: Any) -> None:
+    if values.dtype != input.dtype:
+        raise DTypeError(
+            f"{name} writes values of the tensor's own dtype",
+            got=f"values {values.dtype}, tensor {input.dtype}",
+            wanted=str(input.dtype),
+            fix="values.to(x.dtype)",
+            code="E14",
+        )
 
 
 @both
@@ -405,9 +448,14 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
     """``input`` with ``src`` (or one value) at the places that gather would read; of a place named twice, the last counts."""
     from_the_front(index, "scatter")
     values = _values("scatter", input, index, value if src is None else src)
-    axis = axis_of(input, dim)
-    grid = [index if k == axis else np.arange(n).reshape((-1,) + (1,) * (index.ndim - 1 - k)) for k, n in enumerate(index.shape)]
-    return ops.index_update(input, values, *grid, key=ops.indexing.split_key(tuple(grid))[0])
+    index, values = [ops.reshape(x, (1,)) if isinstance(x, Tensor) and not x.ndim else x for x in (index, values)]
+
+    def written(x: Any) -> Any:
+        axis = axis_of(x, dim)
+        grid = [index if k == axis else np.arange(n).reshape((-1,) + (1,) * (index.ndim - 1 - k)) for k, n in enumerate(index.shape)]
+        return ops.index_update(x, values, *grid, key=ops.indexing.split_key(tuple(grid))[0])
+
+    return with_an_axis(written, input)
 
 
 def _rows(input: Any, dim: int, index: Any, name: str) -> tuple[int, tuple[Any, ...]]:
@@ -419,6 +467,21 @@ def _rows(input: Any, dim: int, index: Any, name: str) -> tuple[int, tuple[Any, 
     return axis, (*(slice(None),) * axis, index if index.ndim else ops.reshape(index, (1,)))
 
 
+def _slices(name: str, x: Any, axis: int, index: Any, source: Any) -> Any:
+    """``source``, which must hold a slice of ``x`` for each index."""
+    _check_dtype(name, x, source)
+    slices = source if source.ndim else ops.reshape(source, (1,))
+    wanted = (*x.shape[:axis], index.shape[0] if index.ndim else 1, *x.shape[axis + 1 :])
+    if slices.shape != wanted:
+        raise ShapeError(
+            f"{name} needs a slice for each index",
+            got=f"source {tuple(source.shape)}, index {tuple(index.shape)}, x {tuple(x.shape)}",
+            wanted=f"source of shape {wanted}",
+            code="E03",
+        )
+    return slices
+
+
 @both
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
     """``input`` with ``alpha`` · ``source`` added to the slices along an axis that ``index`` names."""
@@ -426,14 +489,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) 
     def added(x: Any) -> Any:
         axis, key = _rows(x, dim, index, "index_add")
         static, arrays = ops.indexing.split_key(key)
-        more = source if source.ndim else ops.reshape(source, (1,))
-        if more.shape != (*x.shape[:axis], index.shape[0] if index.ndim else 1, *x.shape[axis + 1 :]) or more.dtype != x.dtype:
-            raise ShapeError(
-                "index_add needs a slice for each index, of the tensor's dtype",
-                got=f"source {tuple(source.shape)} {source.dtype}, index {tuple(index.shape)}, x {tuple(x.shape)} {x.dtype}",
-                wanted="source as x, with an index for each slice",
-                code="E03",
-            )
+        more = _slices("index_add", x, axis, index, source)
         return x + ops.scatter_add(more if alpha == 1 else more * alpha, *arrays, shape=x.shape, key=static)
 
     return with_an_axis(added, input)
@@ -444,8 +500,9 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """``input`` with ``source`` in place of the slices along an axis that ``index`` names."""
 
     def written(x: Any) -> Any:
-        static, arrays = ops.indexing.split_key(_rows(x, dim, index, "index_copy")[1])
-        return ops.index_update(x, source if source.ndim else ops.reshape(source, (1,)), *arrays, key=static)
+        axis, key = _rows(x, dim, index, "index_copy")
+        static, arrays = ops.indexing.split_key(key)
+        return ops.index_update(x, _slices("index_copy", x, axis, index, source), *arrays, key=static)
 
     return with_an_axis(written, input)
 
@@ -461,38 +518,39 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     return with_an_axis(written, input)
 
 
-@method
-def masked_scatter(self: Any, mask: Any, source: Any) -> Any:
-    """``self`` with the elements of ``source``, one after the other, where the mask holds."""
-    if mask.dtype.kind != "b" or source.dtype != self.dtype:
-        got = f"mask {mask.dtype}, source {source.dtype}"
-        raise DTypeError("masked_scatter takes a boolean mask and a source of its dtype", got=got, wanted=f"bool, {self.dtype}", code="E14")
-    held = ops.broadcast_to(mask, tuple(self.shape))
-    if type(held.value) is np.ndarray and held.value.sum() > math.prod(source.shape):
+@both
+def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
+    """``input`` with the elements of ``source``, one after the other, where the mask holds; the two are broadcast."""
+    if mask.dtype.kind != "b":
+        raise DTypeError("masked_scatter takes a boolean mask", got=str(mask.dtype), wanted="bool", fix="mask != 0", code="E14")
+    _check_dtype("masked_scatter", input, source)
+    shape = common_shape(tuple(input.shape), tuple(mask.shape))
+    input, held = [ops.broadcast_to(x, shape) for x in (input, mask)]
+    count = math.prod(source.shape)
+    if type(held.value) is np.ndarray and held.value.sum() > count:
         raise ShapeError(
             "masked_scatter: expected self and source to have enough elements",
-            got=f"{held.value.sum()} places, {math.prod(source.shape)} elements",
+            got=f"{held.value.sum()} places, {count} elements",
             wanted="an element for each place",
             code="E03",
         )
+    if not count:
+        return clone(input)
     places = ops.cumulative_sum(ops.reshape(ops.astype(held, np.int64), (-1,)), axis=0) - 1
-    if not math.prod(source.shape):
-        return self.clone()
-    taken = ops.take(ops.reshape(source, (-1,)), ops.clip(places, low=0, high=math.prod(source.shape) - 1))
-    return ops.where(held, ops.reshape(taken, tuple(self.shape)), self)
+    taken = ops.take(ops.reshape(source, (-1,)), ops.clip(places, low=0, high=count - 1))
+    return ops.where(held, ops.reshape(taken, shape), input)
 
 
-@method
-def index_put(self: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
-    """``self`` with values at the places that ``x[indices]`` reads, written or (``accumulate``) added."""
-    if isinstance(values, Tensor) and values.dtype != self.dtype:
-        what = f"Index put requires the source and destination dtypes match, got {self.dtype} and {values.dtype}"
-        raise DTypeError(what, got=f"values {values.dtype}", wanted=str(self.dtype), fix="values.to(x.dtype)", code="E14")
+@both
+def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
+    """``input`` with values at the places that ``x[indices]`` reads, written or (``accumulate``) added."""
+    if isinstance(values, Tensor):
+        _check_dtype("index_put", input, values)
     static, arrays = ops.indexing.split_key(tuple(indices))
     if not accumulate:
-        return ops.index_update(self, values, *arrays, key=static)
-    read = ops.getitem(self, *arrays, key=static)
-    return self + ops.scatter_add(ops.broadcast_to(values, read.shape), *arrays, shape=self.shape, key=static)
+        return ops.index_update(input, values, *arrays, key=static)
+    read = ops.getitem(input, *arrays, key=static)
+    return input + ops.scatter_add(ops.broadcast_to(values, read.shape), *arrays, shape=input.shape, key=static)
 
 
 @function

@@ -15,7 +15,7 @@ import numpy as np
 from gradus import dtypes, inplace, ops, random
 from gradus.errors import DTypeError, IndexRangeError, UsageError
 from gradus.tensors import Tensor, wrap
-from gradus.torch_movement import ValuesIndices, axis_of, check_ranks, movedim, with_an_axis
+from gradus.torch_movement import ValuesIndices, axis_of, check_ranks, common_shape, movedim, with_an_axis
 from gradus.torch_table import FUNCTIONS, both, clone, function, method, sizes_of, tensor, tensor_of
 
 MinMax = namedtuple("MinMax", ["min", "max"])
@@ -143,7 +143,7 @@ def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     if input.dtype.kind != "f":
         return median(input, dim, keepdim)
     if dim is None:
-        return nanmedian(ops.reshape(input, (-1,)), 0).values
+        return nanmedian(ops.reshape(input, (-1,)), 0).values if input.numel() else median(input)
 
     def found(x: Any) -> Any:
         axis = axis_of(x, dim)
@@ -324,7 +324,7 @@ def _check_weights(weights: Any, count: int, replacement: bool) -> None:
 @function
 def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None) -> Any:
     """Random numbers of the normal distribution, with a mean and deviation for each element, or one for all of a ``size``."""
-    shape = sizes_of((size,)) if size is not None else np.broadcast_shapes(*[tuple(getattr(x, "shape", ())) for x in (mean, std)])
+    shape = sizes_of((size,)) if size is not None else common_shape(*[tuple(getattr(x, "shape", ())) for x in (mean, std)])
     dtype = next((x.dtype for x in (mean, std) if isinstance(x, Tensor)), None)
     return mean + std * wrap(random.normal(tuple(shape), dtype, generator))
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gradus
-from gradus.errors import AliasError, UsageError
+from gradus.errors import AliasError, GradusError, UsageError
 
 Arrays = list[np.ndarray]
 
@@ -134,6 +134,23 @@ VALUES: dict[str, Callable[[Any], Any]] = {
         for b in (T.ones(2), T.tensor(2), T.ones(3, dtype=T.float64), 1.5)
     ),
     "promote_types": lambda T: str(T.promote_types(T.int64, T.float32)).split(".")[-1],
+    "vander of whole numbers": lambda T: (
+        [T.vander(T.tensor([200, 3], dtype=dtype)) for dtype in (T.uint8, T.int32)] + [T.vander(T.tensor([True, False]))]
+    ),
+    "numbers beside half precision": lambda T: [f(T.tensor([-1.5, 0.0, 2.5], dtype=T.float16), 2.0) for f in (T.fmod, T.xlogy, T.copysign)],
+    "repeat_interleave": lambda T: [T.repeat_interleave(T.tensor([1, 0, 2])), T.repeat_interleave(T.tensor([3, 4]), T.tensor([2]))],
+    "combinations": lambda T: [T.combinations(T.tensor([1, 2, 3]), r) for r in (0, 1, 2, 3, 4)],
+    "nothing": lambda T: [T.nanmedian(T.zeros(0)), T.nanmedian(T.zeros(2, 0)), T.median(T.zeros(0))],
+    "a number of its own": lambda T: [
+        T.scatter(T.tensor(1.0), 0, T.tensor(0), 2.0),
+        T.scatter(T.tensor(1.0), 0, T.tensor([0]), T.tensor([3.0])),
+        T.index_fill(T.tensor(1.0), 0, T.tensor(0), 2.0),
+    ],
+    "masked_scatter": lambda T: [
+        T.masked_scatter(T.zeros(3, 1), T.tensor([True, False]), T.arange(6.0)),
+        T.masked_scatter(T.zeros(2), T.tensor([False, False]), T.zeros(0)),
+    ],
+    "index_put": lambda T: [T.index_put(T.zeros(3), (T.tensor([0, 0]),), T.ones(2), True)],
     "finfo": lambda T: [
         getattr(T.finfo(dtype), field)
         for dtype in (T.float16, T.float32, T.float64)
@@ -160,6 +177,33 @@ def test_values_are_pytorchs(name: str, assert_same: Any) -> None:
         assert list(map(str, mine)) == list(map(str, theirs)) and [type(x) for x in mine] == [type(x) for x in theirs]
     else:
         assert_same(mine, theirs, name)
+
+
+REFUSED: dict[str, Callable[[Any], Any]] = {
+    "scatter of another dtype": lambda T: T.zeros(3).scatter(0, T.tensor([0]), T.tensor([1])),
+    "index_copy of another dtype": lambda T: T.zeros(3).index_copy(0, T.tensor([0]), T.tensor([1])),
+    "index_copy of another length": lambda T: T.zeros(3, 2).index_copy(0, T.tensor([0, 1]), T.ones(1, 2)),
+    "index_copy of fewer axes": lambda T: T.zeros(3, 2).index_copy(0, T.tensor([0, 1]), T.ones(2)),
+    "masked_scatter of too few": lambda T: T.zeros(3).masked_scatter(T.tensor([True, True, False]), T.ones(1)),
+    "repeats below zero": lambda T: T.ones(3).repeat_interleave(-1),
+    "repeats for other slices": lambda T: T.ones(2, 3).repeat_interleave(T.tensor([1, 2]), 1),
+    "less than no element": lambda T: T.combinations(T.ones(3), -1),
+    "less than no difference": lambda T: T.ones(3).diff(-1),
+    "shapes that never meet": lambda T: T.broadcast_shapes((2,), (3,)),
+    "nothing side by side": lambda T: T.hstack([]),
+    "a plane of one axis": lambda T: T.ones(3).rot90(),
+    "an axis of a number": lambda T: T.tensor(1.0).select(0, 0),
+    "pieces of a number": lambda T: T.tensor(1.0).tensor_split(2),
+    "an axis too far": lambda T: T.ones(3).cummax(1),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_pytorch_refuses_is_refused_with_a_reason(name: str) -> None:
+    with pytest.raises((RuntimeError, IndexError)):
+        REFUSED[name](torch)
+    with pytest.raises(GradusError, match="got:"):
+        REFUSED[name](gradus)
 
 
 COMPOSITIONS: dict[str, Callable[[Any], Any]] = {

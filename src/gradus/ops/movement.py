@@ -10,7 +10,7 @@ import numpy as np
 
 from gradus.errors import ShapeError
 from gradus.ops import claims
-from gradus.primitive import bind, normalize_axes, primitive
+from gradus.primitive import axis_out_of_range, bind, normalize_axes, primitive
 
 FAMILY: dict[str, Any] = {"family": "movement", "forward_mode": "linear"}
 
@@ -123,7 +123,7 @@ def expand_dims(x: Any, /, axis: Any = 0) -> Any:
     ndim = x.ndim + len(axes)
     places = {a % ndim for a in axes if -ndim <= a < ndim}
     if len(places) != len(axes):
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {axis})")
+        raise axis_out_of_range(axis, ndim)
     old = iter(x.shape)
     return reshape(x, tuple([1 if k in places else next(old) for k in range(ndim)]))
 
