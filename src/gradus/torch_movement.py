@@ -387,8 +387,19 @@ def _plain(item: Any) -> Any:
     return int(item) if isinstance(item, (Tensor, np.ndarray)) and not item.ndim and item.dtype.kind in "iu" else item
 
 
-def from_the_front(index: Any, name: str) -> None:
-    """Raise for negative indices: -1, a common mark of missing values, would read the last element."""
+def from_the_front(index: Any, name: str, input: Any = None) -> None:
+    """Raise for negative indices: -1, a common mark of missing values, would read the last element.
+
+    Beside an ``input``, raise for an index with fewer or more axes too: an index of labels would name whole rows.
+    """
+    if input is not None and builtins.max(index.ndim, 1) != builtins.max(input.ndim, 1) and 0 not in index.shape:
+        raise ShapeError(
+            f"{name}: Index tensor must have the same number of dimensions as input tensor",
+            got=f"index of shape {tuple(index.shape)}, input of shape {tuple(input.shape)}",
+            wanted=f"an index with {input.ndim} axes, an element for each result",
+            fix=f"{name}(dim, index.unsqueeze(dim))" if index.ndim + 1 == input.ndim else "",
+            code="E03",
+        )
     if isinstance(index.value, np.ndarray) and index.value.size and index.value.min() < 0:
         raise IndexRangeError(
             f"{name}: an index is negative",
@@ -402,14 +413,14 @@ def from_the_front(index: Any, name: str) -> None:
 @both
 def gather(input: Any, dim: int, index: Any) -> Any:
     """``y[i, j] = x[i, index[i, j]]`` for dim 1, and so on."""
-    from_the_front(index, "gather")
+    from_the_front(index, "gather", input)
     return with_an_axis(lambda x: ops.take_along_axis(x, index if index.ndim else ops.reshape(index, (1,)), axis=axis_of(x, dim)), input)
 
 
 @both
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """``input`` with ``src`` added at the places that gather would read; a place named twice receives both."""
-    from_the_front(index, "scatter_add")
+    from_the_front(index, "scatter_add", input)
     if src.ndim != index.ndim or any(n > m for n, m in zip(index.shape, src.shape, strict=True)):
         raise ShapeError(
             "scatter_add needs a value for each index",
@@ -439,7 +450,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 @both
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """As gather, with indices broadcast against the other axes; of the flattened tensor when dim is None."""
-    from_the_front(indices, "take_along_dim")
+    from_the_front(indices, "take_along_dim", None if dim is None else input)
     if dim is None:
         return ops.take_along_axis(ops.reshape(input, (-1,)), ops.reshape(indices, (-1,)), axis=0)
     axis = axis_of(input, dim)

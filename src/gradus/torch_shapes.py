@@ -446,7 +446,7 @@ def _check_dtype(name: str, input: Any, values: Any) -> None:
 @both
 def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None) -> Any:
     """``input`` with ``src`` (or one value) at the places that gather would read; of a place named twice, the last counts."""
-    from_the_front(index, "scatter")
+    from_the_front(index, "scatter", input)
     values = _values("scatter", input, index, value if src is None else src)
     index, values = [ops.reshape(x, (1,)) if isinstance(x, Tensor) and not x.ndim else x for x in (index, values)]
 
