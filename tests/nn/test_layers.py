@@ -80,6 +80,13 @@ def test_flatten_default_keeps_the_batch() -> None:
     assert nn.Flatten()(gradus.zeros(5, 2, 3)).shape == (5, 6)
 
 
+@pytest.mark.parametrize("layer", [nn.Flatten(), nn.Unflatten(1, (2, 3))])
+def test_an_array_is_no_tensor_for_the_layers_of_shapes_either(layer) -> None:
+    with pytest.raises(DTypeError, match="takes a Tensor") as caught:
+        layer(np.zeros((5, 6), np.float32))
+    assert "gradus.tensor(x).float()" in str(caught.value)
+
+
 class TestDropout:
     def test_it_zeroes_a_share_and_scales_the_rest(self) -> None:
         y = nn.Dropout(0.25)(gradus.ones(100_000)).numpy()
@@ -145,7 +152,7 @@ class TestLinear:
         [
             ((64, 28, 28), ["got (64, 28, 28)", "expects last dim 784", "28x28 = 784", "x.flatten(1)"]),
             ((64, 1, 28, 28), ["got (64, 1, 28, 28)", "28x28 = 784", "x.flatten(1)"]),
-            ((28, 28), ["28x28 = 784", "x.flatten(0)"]),
+            ((28, 28), ["28x28 = 784", "in a batch", "x.flatten()[None]"]),
             ((784, 64), ["transposed", "x.transpose(-1, -2)"]),
             ((64, 100), ["expects last dim 784, got (64, 100)", "nn.Linear(100, 10)"]),
             ((), ["got ()"]),

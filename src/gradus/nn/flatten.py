@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradus.nn.linear import dtype_error
 from gradus.nn.module import Module
 from gradus.tensors import Tensor
 
@@ -27,6 +28,8 @@ class Flatten(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x.flatten(start_dim, end_dim)``."""
+        if not isinstance(x, Tensor):
+            raise dtype_error(self, x)
         return x.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
@@ -52,6 +55,8 @@ class Unflatten(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x.unflatten(dim, unflattened_size)``."""
+        if not isinstance(x, Tensor):
+            raise dtype_error(self, x)
         return x.unflatten(self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:

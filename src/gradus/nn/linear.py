@@ -85,6 +85,8 @@ def shape_error(layer: Linear, x: Tensor) -> ShapeError:
         axis = next((axis for axis in fitting if axis), 0)
         product = "x".join(str(n) for n in shape[axis:] if n != 1)
         why, fix = f"{product} = {wanted}: the images are not flattened", f"x.flatten({axis})"
+        if not axis:  # the model may begin with Flatten, which leaves axis 0 alone
+            why, fix = f"{product} = {wanted}: one image, neither flattened nor in a batch", "x.flatten()[None]"
     elif len(shape) > 1 and shape[-2] == wanted:
         why, fix = "the axis before the last has that length: the input may be transposed", "x.transpose(-1, -2)"
     elif not shape:
