@@ -114,7 +114,7 @@ def three_losses(seed: int) -> Exhibit:
         HEINZER,
         ("loss", "1", "10", "50"),
         rows,
-        ("MSES is the squared error behind a softmax, whose slope shrinks its gradient: it learns slowest",),
+        ("MSES is the squared error behind a softmax, whose slope shrinks its gradient: it is the slowest to begin with",),
         lambda path: pictures.draw_lines(curves, path, f"Three losses on {source}", "right answers on other images", share=True),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -208,9 +209,9 @@ def report(folder: Path, history: History, accuracy: float, seconds: float) -> N
     epochs, rate = len(history.rows), float(np.median(history["samples_per_second"]))
     files = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
     print()
-    print(f"{epochs} epoch{'s' if epochs > 1 else ''} in {duration(sum(history['seconds']))}, {rate:,.0f} samples/s")
+    print(f"{epochs} epoch{'s' if epochs > 1 else ''} in {duration(sum(history['seconds']))}, {rate:,.0f} samples/s in the median epoch")
     print(f"{duration(seconds)} with data and pictures")
     print(f"run folder  {folder}: {files}")
-    print(f"try         gradus predict {folder} IMAGE.png")
+    print(f"try         gradus predict {shlex.quote(str(folder))} IMAGE.png")
     print(f"validation accuracy {100 * history['val_accuracy'][-1]:.1f} %")
     print(f"test accuracy {100 * accuracy:.1f} %")
