@@ -99,7 +99,7 @@ def _packed(path: AnyPath, name: str, array: object) -> Array:
             f"cannot write {path}: {name!r} is a {type(array).__name__}",
             wanted="a tensor or a NumPy array",
             why="safetensors files hold tensors side by side: no nested dicts, no Python objects",
-            fix="one file for each state dict; strings and numbers as metadata={'epoch': '3'}",
+            fix="one file for each state dict, of the model and of the optimiser; strings and numbers as metadata={'epoch': '3'}",
             code="E33",
         )
     dtype = array.dtype.newbyteorder("<")
