@@ -50,6 +50,9 @@ def explain(record: Primitive, values: Any, params: Any, error: Exception) -> Ex
         booleans = any(hasattr(value, "dtype") and value.dtype.kind == "b" for value in values)
         fix = "x.float() first; for masks a & b, a | b, a ^ b and ~a" if booleans else ""
         return DTypeError(f"{record.name}: {error}", got=got, wanted="a dtype that the operation is defined for", fix=fix, code="E14")
+    letters = letter_clash(params["subscripts"], shapes) if record.name == "einsum" else ""
+    if letters:
+        return ShapeError(f"einsum: {letters}", got=f"{got}; {params['subscripts']!r}", wanted=RULES["einsum"], code="E03")
     call = ", ".join(f"{name}={value!r}" for name, value in params.items())
     wanted = RULES.get(record.name, "shapes that fit each other, see the documentation of " + record.name)
     return ShapeError(f"{record.name}: {error}", got=f"{got}; {call}" if call else got, wanted=wanted, code="E03")
@@ -61,6 +64,23 @@ RULES = {
     "index_update": "a value that broadcasts to x[key]",
     "scatter_add": "values that broadcast to the places they are added to",
 }
+
+
+def letter_clash(subscripts: str, shapes: list[tuple[int, ...]]) -> str:
+    """The first letter of an einsum that stands for two lengths; nothing where none does, or "..." hides which axis is whose.
+
+    >>> letter_clash("ij,jk->ik", [(2, 3), (2, 3)])
+    "the letter 'j' is 3 in input 0 and 2 in input 1"
+    """
+    seen: dict[str, tuple[int, int]] = {}
+    for place, (letters, shape) in enumerate(zip(subscripts.split("->")[0].split(","), shapes, strict=False)):
+        for letter, length in zip(letters, shape, strict=False) if "." not in letters else ():
+            known, where = seen.setdefault(letter, (length, place))
+            if known != length and 1 in (known, length):
+                seen[letter] = (max(known, length), where if known > length else place)  # 1 goes with any length
+            elif known != length:
+                return f"the letter {letter!r} is {known} in input {where} and {length} in input {place}"
+    return ""
 
 
 def broadcast_clash(a: tuple[int, ...], b: tuple[int, ...]) -> int | None:

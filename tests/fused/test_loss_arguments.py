@@ -6,7 +6,7 @@ import pytest
 
 import gradus
 import gradus.nn.functional as F
-from gradus.errors import ShapeError, UsageError
+from gradus.errors import DTypeError, ShapeError, UsageError
 
 LOGITS, LABELS = gradus.zeros(1, 2, 3), gradus.tensor([[1, 0, 1]])
 
@@ -39,3 +39,9 @@ def test_factors_do_not_stretch_the_input(name, shape):
 
 def test_the_mean_of_no_rows_of_probabilities_is_nan():
     assert math.isnan(F.cross_entropy(gradus.zeros(0, 3), gradus.zeros(0, 3)).item())
+
+
+def test_labels_before_the_logits_are_told_apart():
+    with pytest.raises(DTypeError, match="in the place of logits") as caught:
+        F.cross_entropy(gradus.tensor([1, 2]), gradus.randn(2, 3))
+    assert "cross_entropy(logits, target)" in caught.value.fix

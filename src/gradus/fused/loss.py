@@ -235,6 +235,11 @@ def _target_error(logits: Any, target: Any) -> ShapeError | DTypeError:
         "wanted": f"labels {labels} of an integer dtype, or probabilities {tuple(logits.shape)} of a floating one",
         "code": "E08",
     }
+    if floating and logits.dtype.kind != "f":
+        facts["wanted"] = "logits first, of a floating dtype, then the labels"
+        return DTypeError(
+            "cross_entropy got labels in the place of logits", why="they are swapped", fix="cross_entropy(logits, target)", **facts
+        )
     if shape == labels and floating:
         why = "class labels were loaded or computed as floats"
         return DTypeError("cross_entropy got labels of a floating dtype", why=why, fix="target.long()", **facts)
