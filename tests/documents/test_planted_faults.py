@@ -106,7 +106,7 @@ FAULTS = [
     ),
     Fault(
         "strides are counted in bytes",
-        "torch_table.py",
+        "torch_names/attributes.py",
         "strides = tuple([s // self.value.itemsize for s in self.value.strides])",
         "strides = self.value.strides",
         ("documents/test_pytorch_listings.py::both_libraries_side_by_side",),
@@ -120,7 +120,7 @@ FAULTS = [
     ),
     Fault(
         "the standard deviation is NumPy's",
-        "torch_names.py",
+        "torch_names/reduction.py",
         "return ops.std(input, axis=_axes(input, dim), keepdims=keepdim, correction=_correction(correction, unbiased))",
         "return ops.std(input, axis=_axes(input, dim), keepdims=keepdim, correction=0.0)",
         ("documents/test_pytorch_listings.py::both_libraries_side_by_side",),

@@ -9,7 +9,7 @@ from gradus.primitive import REGISTRY
 from gradus.tensors import Tensor, wrap
 from gradus.testing.columns import _as_function
 from gradus.testing.samples import samples_of
-from gradus.torch_names import ALIASES
+from gradus.torch_names.elementwise import ALIASES
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch: make test installs it")
 F = torch.nn.functional

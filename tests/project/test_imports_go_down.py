@@ -30,10 +30,7 @@ tape
 grad_mode tensor_hooks
 reverse function inplace
 autograd
-torch_table array_api
-torch_movement torch_inplace
-torch_shapes torch_arithmetic torch_statistics
-torch_names
+torch_names array_api
 transforms
 io
 nn optim data

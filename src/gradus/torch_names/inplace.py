@@ -1,4 +1,4 @@
-"""PyTorch's spelling, continued: methods with an underscore at the end, which write into the tensor's own memory.
+"""Methods with an underscore at the end, which write into the tensor's own memory.
 
 Those that repeat a plain op are derived from it; the others fill a tensor with one value or with random numbers.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from gradus import inplace, ops, random
 from gradus.errors import UsageError
 from gradus.tensors import Tensor, wrap
-from gradus.torch_table import METHODS, method, tensor_of
+from gradus.torch_names.table import METHODS, method, tensor_of
 
 # In-place forms: the plain op, written into the tensor's own memory.
 
@@ -130,6 +130,20 @@ def random_(self: Tensor, *bounds: int | None, generator: Any = None, **named: i
             code="E29",
         )
     return _fresh(self, random.integers(low, high, self.value.shape, generator), "random_")
+
+
+@method
+def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
+    """1 with probability ``p``, else 0, everywhere."""
+    drawn = wrap(random.uniform(tuple(self.shape), None, generator))
+    return inplace.write(self, ops.astype(ops.less(drawn, p), self.dtype), "bernoulli_")
+
+
+@method
+def exponential_(self: Any, lambd: float = 1.0, *, generator: Any = None) -> Any:
+    """Random numbers of the exponential distribution of rate ``lambd``."""
+    drawn = wrap(random.uniform(tuple(self.shape), self.dtype, generator))
+    return inplace.write(self, -ops.log(1.0 - drawn) / lambd, "exponential_")
 
 
 @method
