@@ -10,8 +10,7 @@ pencil)
     a2 = w21·x1 + w22·x2 + b2    h2 = max(a2, 0)    y = v1·h1 + v2·h2 + c    L = (y - t)²
 
 Each input is used by both hidden units, so its gradient is a sum of two. A rule that writes
-`inp.g = …` instead of adding keeps the last of them alone; `backward(nodes, adding=False)` shows
-it.
+`inp.g = …` instead of adding keeps the last of them alone: `backward(nodes, adding=False)`.
 
 Sources: Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch, 2020,
 chapter 17, "Gradients and the Backward Pass" (linear, ReLU, linear, squared error, worked from the
@@ -159,8 +158,7 @@ def backward(nodes: Sequence[Node], adding: bool = True) -> list[Step]:
     The gradient of what was used += the gradient of the result · the local derivative.
 
     When a node's turn comes, all that used it have had theirs, so its own gradient is complete.
-    Without `adding` each contribution replaces the one before, which is wrong for whatever was used
-    twice.
+    Without `adding` each contribution replaces the one before: wrong for whatever was used twice.
 
     >>> steps = backward(forward(Network(1, 2, 1, 1, 0, 1, -1, 0, 2, 5, 0, 4)))
     >>> len(steps), steps[0].to, steps[0].product  # 2·(6 - 4)

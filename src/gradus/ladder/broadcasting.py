@@ -5,8 +5,7 @@ less targets (N,) is its most frequent mistake, see `tensors_at_work.loss_trap`.
 
 Source: "A Neural Net from the Foundations", chapter 17 of *Deep Learning for Coders with fastai and
 PyTorch* (Jeremy Howard and Sylvain Gugger, 2020): broadcasting and its rules. It calls a scalar "a
-1×1 tensor". It has no axis at all: (1, 1) added to (3,) gives (1, 3), a scalar leaves the shape
-alone.
+1×1 tensor", but it has no axis at all: (1, 1) added to (3,) gives (1, 3), a scalar leaves (3,).
 """
 
 from __future__ import annotations

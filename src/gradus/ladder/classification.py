@@ -135,8 +135,7 @@ class CrossEntropy(Loss):
 
     t has numbers of classes (...,), or one-hot rows or any probabilities (..., C).
 
-    One class k true leaves -log(s_k). The gradient is (s - t) / N: no factor s (1 - s) is left in
-    it to shrink it.
+    One class k true leaves -log(s_k). The gradient is (s - t) / N: no factor s (1 - s) shrinks it.
 
     >>> loss = CrossEntropy()
     >>> float(loss(np.zeros((1, 2)), np.array([[1.0, 0.0]]))) == float(np.log(2)), loss.gradient()

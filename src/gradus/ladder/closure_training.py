@@ -6,8 +6,8 @@ with which `backward` is called. What arrives at the parameters an optimiser tur
 Source: Julian Eisenschlos (eisenjulian), "Neural Networks in 100 lines of pure Python", 2019; the
 binary cross-entropy is what its text leaves for later. What is otherwise here: the gradient of
 `mse_loss` is divided by every entry, not by the examples alone; shapes (N, 1) and (N,) are refused;
-and `fit` reports the mean over examples. A sum over batches gives the small last one the same
-weight as the others.
+and `fit` reports the mean over examples, where a mean of batches lets the small last one count as
+much as the others.
 
 Letters: N examples, C classes; Yp what the model predicts, Yt the target.
 """

@@ -2,8 +2,7 @@
 
 Source: Julian Eisenschlos (eisenjulian), "Neural Networks in 100 lines of pure Python", 2019, text
 and notebook; `slips` runs what they print beside what is true. The text prints a distance of
-1.8e-05 after 10 epochs of `recover_linear`: ten epochs leave 1e-3 to 2e-2, and 1e-5 takes about
-twenty.
+1.8e-05 after 10 epochs of `recover_linear`: ten leave 1e-3 to 2e-2, and 1e-5 takes about twenty.
 """
 
 from __future__ import annotations

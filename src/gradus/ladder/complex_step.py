@@ -3,8 +3,7 @@
 Differences subtract two losses that are nearly equal, and rounding takes most of their digits.
 Here a weight moves by iε instead, and the derivative is read off the imaginary part of the loss at
 w + iε: exact to the last digits, for nothing is subtracted. The network that is judged is the
-smallest with a hidden layer: linear, ReLU, linear, mean squared error. `engines` differentiates it
-in four ways.
+smallest with a hidden layer: linear, ReLU, linear, mean squared error. It is that of `engines`.
 
 Sources: William Squire and George Trapp, Using complex variables to estimate derivatives of real
 functions, 1998; Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai and PyTorch,

@@ -4,8 +4,7 @@ Later rungs lean on them: `no_grad` is a context, a training loop talks to callb
 may be counted or recorded by a decorator.
 
 Source: "Building the foundations of Deep Learning from scratch", its Python primer, which has them
-in a notebook only; the traps that come with them are shown here by functions that return what
-happens.
+in a notebook only; their traps are shown here by functions that return what happens.
 """
 
 from __future__ import annotations

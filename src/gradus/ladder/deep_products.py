@@ -138,9 +138,9 @@ def first_not_finite(rows: list[Layer]) -> int | None:
 def relu_factors(rows: list[Layer]) -> np.ndarray:
     """By what each layer multiplied the spread and the mean square, shape (layers, 2).
 
-    With weights of scale 1/sqrt(width) a ReLU layer halves the mean square, always. The spread goes
-    down by 0.58 once, where the mean appears, and by √½ = 0.71 from then on: not by half, as is
-    sometimes read.
+    With weights of scale 1/sqrt(width) a ReLU layer halves the mean square, always. The spread is
+    multiplied by 0.58 once, where the mean appears, and by √½ = 0.71 from then on: not by a half,
+    as is sometimes read.
 
     >>> factors = relu_factors(through_layers(np.random.default_rng(0), 3, 512, 512**-0.5, relu))
     >>> factors.round(1).tolist()

@@ -9,8 +9,7 @@ Howard and Sylvain Gugger, 2020), the neuron. What is different here, and why:
 
 - ``sum(x * w for x, w in zip(inputs, weights))`` stops at the shorter list and gives a wrong number
   without a word; `dot` refuses.
-- The chapter's formula for a layer has w_kj while its w is (neurons, inputs), as its code says: it
-  is w_jk.
+- The chapter's formula for a layer has w_kj; by its code, w is (neurons, inputs): it is w_jk.
 - The chapter's relu asks ``x >= 0``, its gradient ``x > 0``. The value at 0 is the same either way,
   the slope there is taken as 0.
 - Heinzer calls ax + b linear. With b it is affine: a linear function keeps sums, f(x + y) = f(x) +

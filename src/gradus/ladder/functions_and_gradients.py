@@ -125,8 +125,8 @@ def relu_grad(inp: Any, out: Tensor) -> None:
 def lin_grad(inp: Any, out: Tensor, w: Tensor, b: Tensor | None = None) -> None:
     """w.g += inpᵀ @ out.g; b.g += Σ out.g; inp.g += out.g @ wᵀ, only where inp can carry it.
 
-    inp (..., in), out.g (..., out), w (in, out), b (out,); all leading axes (batch, time, …) count
-    as examples.
+    inp (..., in), out.g (..., out), w (in, out), b (out,); leading axes (batch, time, …) are all
+    axes of examples.
 
     >>> inp, w, b = np.array([[1.0, 2.0]]), tensor([[3.0], [4.0]]), tensor([0.0])
     >>> out = lin(inp, w, b); out.g = np.array([[10.0]])
@@ -150,8 +150,7 @@ def forward_and_backward(
     """One network by hand: the loss of lin, relu, lin; afterwards w1.g … b2.g are filled.
 
     The backward lines are the forward lines from last to first, for each reads the `.g` that the
-    one before it wrote. The value of the loss is returned because one likes to see it: no gradient
-    needs it.
+    one before it wrote. The value of the loss is returned to be looked at: no gradient needs it.
 
     >>> w1, b1, w2, b2 = tensor([[1.0]]), tensor([0.0]), tensor([[2.0]]), tensor([0.0])
     >>> x, y = np.array([[3.0]]), np.array([[5.0]])

@@ -82,8 +82,7 @@ def narrow_uniform(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     """U[-1/√n, 1/√n], n inputs: too narrow, for each layer shrinks numbers by √⅓ = 0.577.
 
     Sometimes it is printed as Xavier's law. Its variance is 1/(3n). Glorot and Bengio start from
-    it, as the custom of their time, to show what is wrong with it; PyTorch's `nn.Linear` has it
-    still.
+    it, the custom of their time, to show what is wrong with it; `nn.Linear` of PyTorch still does.
 
     >>> bool(abs(narrow_uniform(np.random.default_rng(0), (50, 100))).max() <= 0.1)
     True

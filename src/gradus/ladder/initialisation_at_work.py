@@ -134,8 +134,7 @@ def spread_of_draws(depth: int, width: int, rectified: bool = False) -> tuple[fl
 
     A layer multiplies the mean square by a random factor, 1 on average, of variance v/width, v = 2
     and with Kaiming and ReLU 5. Their logs add up: about ``N(-¼ v depth/width, ¼ v depth/width)``.
-    What matters is depth ÷ width, and no law of the weights can mend it; width, or normalising,
-    can.
+    What matters is depth ÷ width. No law of the weights mends it, but width does, or normalising.
 
     >>> # most networks end between e^-0.9 and e^0.6 times the input
     >>> [round(value, 3) for value in spread_of_draws(152, 512)]

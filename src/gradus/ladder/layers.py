@@ -3,8 +3,7 @@
 The chain rule becomes a loop over `reversed(layers)`.
 
 `functions_and_gradients` has a pair for each function, `lin` and `lin_grad`, and calls them in an
-order that is written out by hand. Here a pair is one object (`Linear`), so that the order can be a
-list.
+order that is written out by hand. Here a pair is one object (`Linear`): the order can be a list.
 
 Sources: "Building the foundations of Deep Learning from scratch" (abstract Layer, `.g`, Kaiming
 weights); J. Howard, S. Gugger, "Deep Learning for Coders with fastai and PyTorch", 2020, chapter 17
@@ -15,8 +14,8 @@ and runs what the sources print beside what is true.
 One limit is real: a layer object remembers its last call alone, so it cannot stand in a model
 twice; `backward` says so. The next rung, closures, has no such limit.
 
-Letters: N examples, C classes or outputs; x input, y output, g gradient, w weight, b bias, t
-target.
+Letters: N examples, C classes or outputs;
+x input, y output, g gradient, w weight, b bias, t target.
 """
 
 from __future__ import annotations

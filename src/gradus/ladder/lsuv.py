@@ -2,8 +2,7 @@
 
 The rung below, `initialisation`, draws weights from a law that is right for independent inputs of
 size 1 and one kind of activation. This one runs a batch through the network and divides each
-layer's weights by the spread that comes out, whatever the inputs, the activation and the first draw
-were.
+layer's weights by the spread that comes out, whatever inputs, activation and first draw were.
 
 Source: Dmytro Mishkin and Jiri Matas, "All you need is a good init" (2016); also in Jeremy Howard's
 course "Deep Learning from the Foundations" (2019).

@@ -9,8 +9,7 @@ and PyTorch* (Jeremy Howard and Sylvain Gugger, 2020), and the courses around it
 foundations of Deep Learning from scratch"; "Creating a Neural Network from scratch" (Michael
 Heinzer, 2020). What is different here, and why:
 
-- They check shapes by `assert`, which `python -O` removes; here a ValueError says both numbers in
-  their words.
+- They check shapes by `assert`, which `python -O` removes; here a ValueError says both numbers.
 - They start from zeros of the library's default type; here the product of integers is integers, of
   float32 float32.
 

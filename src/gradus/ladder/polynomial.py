@@ -25,8 +25,7 @@ from typing import Any
 class Polynomial:
     r"""A polynomial by its coefficients, the constant first: :math:`p(x) = \sum_i c_i x^i`.
 
-    Zeros at the top are dropped, so that equal polynomials have equal coefficients; the zero
-    polynomial has none.
+    Zeros at the top are dropped, so that equal polynomials have equal coefficients; 0 has none.
 
     Example:
         >>> p = Polynomial(1, 2, 3)

@@ -8,8 +8,8 @@ Source: Jeremy Howard and Sylvain Gugger, Deep Learning for Coders with fastai a
 chapter 17, where deriving the gradient of a linear layer is left as further research
 (`linear_gradients` does).
 
-Letters: N examples, n_in, n_out widths; x input, y output, g gradient, w weight (n_out, n_in), b
-bias.
+Letters: N examples, n_in, n_out widths;
+x input, y output, g gradient, w weight (n_out, n_in), b bias.
 """
 
 from __future__ import annotations

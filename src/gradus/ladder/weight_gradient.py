@@ -38,6 +38,9 @@ def weight_gradient_ways(
     """Σ_i x_i g_iᵀ by outer products (n·inputs·outputs numbers), by einsum, by x.T @ g.
 
     For 50,000 images, 784 inputs, 50 outputs in float64 the outer products are 15.68 GB.
+
+    >>> [way.name for way in weight_gradient_ways(n=5) if way.error < 1e-12]
+    ['outer products', 'einsum', 'x.T @ g']
     """
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, inputs)).astype(dtype)
