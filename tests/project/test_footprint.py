@@ -139,7 +139,7 @@ def test_wheel_is_small_and_whole(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     sources = [file for file in (ROOT / "src" / "gradus").rglob("*") if file.is_file() and "cache" not in file.parent.name]
     missing = {file.relative_to(ROOT / "src").as_posix() for file in sources} - names
-    assert not missing, missing
+    assert missing == {"gradus/ladder/ruff.toml"}, missing  # what a tool is told about sources is not for who runs them
     assert {name.split("/")[0] for name in names} == {"gradus", f"gradus_dl-{gradus.__version__}.dist-info"}
 
 
