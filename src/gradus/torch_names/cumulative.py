@@ -71,7 +71,12 @@ _running_best("cummin", ops.less_equal)
 
 @both
 def logcumsumexp(input: Any, dim: int) -> Any:
-    """The logarithm of running sums of exponentials, without overflow."""
+    """The logarithm of running sums of exponentials, without overflow.
+
+    >>> import gradus
+    >>> gradus.zeros(3).logcumsumexp(0)
+    tensor([0.0000, 0.6931, 1.0986])
+    """
 
     def found(x: Any) -> Any:
         axis, steps = axis_of(x, dim), 1
@@ -88,7 +93,12 @@ def logcumsumexp(input: Any, dim: int) -> Any:
 
 @both
 def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
-    """Each element less the one before it along an axis, ``n`` times over, after ``prepend`` and ``append`` were put at its ends."""
+    """Each element less the one before it along an axis, ``n`` times over, after ``prepend`` and ``append`` were put at its ends.
+
+    >>> import gradus
+    >>> gradus.tensor([1, 4, 9]).diff()
+    tensor([3, 5])
+    """
     axis = axis_of(input, dim)
     if n < 0:
         raise UsageError("diff takes differences n times", got=f"n = {n}", wanted="n >= 0", code="E29")
@@ -103,7 +113,12 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
 
 @function
 def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Any:
-    """The area below points along an axis, joined by straight lines; ``dx`` apart, or at the places ``x``."""
+    """The area below points along an axis, joined by straight lines; ``dx`` apart, or at the places ``x``.
+
+    >>> import gradus
+    >>> gradus.trapezoid(gradus.tensor([0.0, 1.0, 4.0]))
+    tensor(3.)
+    """
     y = movedim(as_fractions(y), dim, -1)
     between = (ops.getitem(y, key=(Ellipsis, slice(1, None))) + ops.getitem(y, key=(Ellipsis, slice(0, -1)))) * 0.5
     width = dx if x is None else diff(x if x.ndim == 1 else movedim(x, dim, -1))

@@ -62,7 +62,13 @@ def trace(input: Any) -> Any:
 
 @both
 def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
-    """Matrices with the last axis as a diagonal and zeros elsewhere, on the axes ``dim1`` and ``dim2`` of the result."""
+    """Matrices with the last axis as a diagonal and zeros elsewhere, on the axes ``dim1`` and ``dim2`` of the result.
+
+    >>> import gradus
+    >>> gradus.tensor([1, 2]).diag_embed()
+    tensor([[1, 0],
+            [0, 2]])
+    """
     first, second = [normalize_axes(dim, input.ndim + 1)[0] for dim in (dim1, dim2)]
     if first == second:
         raise ShapeError("a diagonal lies between two different axes", got=f"dim1={dim1} and dim2={dim2}", wanted="two axes", code="E03")
@@ -76,7 +82,14 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
 
 @both
 def diagflat(input: Any, offset: int = 0) -> Any:
-    """A matrix with all elements, one after the other, on a diagonal."""
+    """A matrix with all elements, one after the other, on a diagonal.
+
+    >>> import gradus
+    >>> gradus.tensor([1, 2]).diagflat(1)
+    tensor([[0, 1, 0],
+            [0, 0, 2],
+            [0, 0, 0]])
+    """
     return diag_embed(ops.reshape(input, (-1,)), offset)
 
 

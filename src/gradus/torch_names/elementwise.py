@@ -206,7 +206,12 @@ def frac(input: Any) -> Any:
 
 @both
 def fmod(input: Any, other: Any) -> Any:
-    """What remains of input / other rounded towards zero; it has the sign of ``input``."""
+    """What remains of input / other rounded towards zero; it has the sign of ``input``.
+
+    >>> import gradus
+    >>> gradus.tensor([5.0, -5.0]).fmod(3)
+    tensor([ 2., -2.])
+    """
     other = _beside(input, other)
     size = ops.remainder(ops.abs(input), ops.abs(other))
     return ops.where(input < 0, -size, size)
@@ -226,7 +231,12 @@ def rad2deg(input: Any) -> Any:
 
 @both
 def logit(input: Any, eps: float | None = None) -> Any:
-    """log(x / (1 - x)), the inverse of the sigmoid, with x limited to [eps, 1 - eps]."""
+    """log(x / (1 - x)), the inverse of the sigmoid, with x limited to [eps, 1 - eps].
+
+    >>> import gradus
+    >>> gradus.tensor([0.5, 0.9]).logit()
+    tensor([0.0000, 2.1972])
+    """
     x = as_fractions(input)
     x = x if eps is None else ops.clip(x, low=eps, high=1.0 - eps)
     return ops.log(x / (1.0 - x))
@@ -263,7 +273,12 @@ def float_power(input: Any, exponent: Any) -> Any:
 
 @both
 def heaviside(input: Any, values: Any) -> Any:
-    """0 below zero, 1 above, ``values`` at zero."""
+    """0 below zero, 1 above, ``values`` at zero.
+
+    >>> import gradus
+    >>> gradus.tensor([-2.0, 0.0, 2.0]).heaviside(gradus.tensor(0.5))
+    tensor([0.0000, 0.5000, 1.0000])
+    """
     step = ops.astype(input > 0, input.dtype)
     return ops.where(ops.equal(input, 0), values, step)
 

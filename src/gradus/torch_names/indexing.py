@@ -157,6 +157,11 @@ def unfold(self: Any, dimension: int, size: int, step: int) -> Any:
     """All windows of ``size`` neighbours along an axis, ``step`` apart; they stand along a new axis at the end.
 
     A copy, which cannot be written to.
+
+    >>> import gradus
+    >>> gradus.arange(5).unfold(0, 3, 2)
+    tensor([[0, 1, 2],
+            [2, 3, 4]])
     """
     axis = axis_of(self, dimension)
     if size < 0 or step < 1 or size > self.shape[axis]:
@@ -172,7 +177,12 @@ def unfold(self: Any, dimension: int, size: int, step: int) -> Any:
 
 @function
 def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
-    """Numbers of elements, counted through a tensor of ``shape``, as an index for each axis."""
+    """Numbers of elements, counted through a tensor of ``shape``, as an index for each axis.
+
+    >>> import gradus
+    >>> gradus.unravel_index(gradus.tensor([5]), (2, 3))
+    (tensor([1]), tensor([2]))
+    """
     sizes, found, rest = sizes_of((shape,)), [], indices
     for n in reversed(sizes):
         found.append(ops.remainder(rest, n))
@@ -225,7 +235,13 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
 
 @both
 def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None) -> Any:
-    """``input`` with ``src`` (or one value) at the places that gather would read; of a place named twice, the last counts."""
+    """``input`` with ``src`` (or one value) at the places that gather would read; of a place named twice, the last counts.
+
+    >>> import gradus
+    >>> gradus.zeros(2, 3).scatter(1, gradus.tensor([[2], [0]]), 1.0)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
     from_the_front(index, "scatter", input)
     values = _values("scatter", input, index, value if src is None else src)
     index, values = [ops.reshape(x, (1,)) if isinstance(x, Tensor) and not x.ndim else x for x in (index, values)]
@@ -264,7 +280,12 @@ def _slices(name: str, x: Any, axis: int, index: Any, source: Any) -> Any:
 
 @both
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
-    """``input`` with ``alpha`` · ``source`` added to the slices along an axis that ``index`` names."""
+    """``input`` with ``alpha`` · ``source`` added to the slices along an axis that ``index`` names.
+
+    >>> import gradus
+    >>> gradus.zeros(3).index_add(0, gradus.tensor([0, 0, 2]), gradus.tensor([1.0, 2.0, 3.0]))
+    tensor([3., 0., 3.])
+    """
 
     def added(x: Any) -> Any:
         axis, key = _rows(x, dim, index, "index_add")
@@ -277,7 +298,12 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) 
 
 @both
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
-    """``input`` with ``source`` in place of the slices along an axis that ``index`` names."""
+    """``input`` with ``source`` in place of the slices along an axis that ``index`` names.
+
+    >>> import gradus
+    >>> gradus.zeros(3).index_copy(0, gradus.tensor([2, 0]), gradus.tensor([1.0, 2.0]))
+    tensor([2., 0., 1.])
+    """
 
     def written(x: Any) -> Any:
         axis, key = _rows(x, dim, index, "index_copy")
@@ -300,7 +326,13 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
 
 @both
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
-    """``input`` with the elements of ``source``, one after the other, where the mask holds; the two are broadcast."""
+    """``input`` with the elements of ``source``, one after the other, where the mask holds; the two are broadcast.
+
+    >>> import gradus
+    >>> mask = gradus.tensor([True, False, True])
+    >>> gradus.zeros(3).masked_scatter(mask, gradus.tensor([7.0, 8.0]))
+    tensor([7., 0., 8.])
+    """
     if mask.dtype.kind != "b":
         raise DTypeError("masked_scatter takes a boolean mask", got=str(mask.dtype), wanted="bool", fix="mask != 0", code="E14")
     _check_dtype("masked_scatter", input, source)

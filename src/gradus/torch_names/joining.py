@@ -31,7 +31,12 @@ def stack(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
 
 @function
 def hstack(tensors: Any) -> Any:
-    """Joined along axis 1; vectors one after the other."""
+    """Joined along axis 1; vectors one after the other.
+
+    >>> import gradus
+    >>> gradus.hstack([gradus.tensor([1, 2]), gradus.tensor([3])])
+    tensor([1, 2, 3])
+    """
     lifted = [atleast_1d(x) for x in tensors]
     return cat(lifted, 1 if lifted and lifted[0].ndim > 1 else 0)
 
@@ -59,7 +64,13 @@ def column_stack(tensors: Any) -> Any:
 
 @function
 def block_diag(*tensors: Any) -> Any:
-    """One matrix with the matrices given along its diagonal, and zeros elsewhere."""
+    """One matrix with the matrices given along its diagonal, and zeros elsewhere.
+
+    >>> import gradus
+    >>> gradus.block_diag(gradus.tensor([[1, 2]]), gradus.tensor(3))
+    tensor([[1, 2, 0],
+            [0, 0, 3]])
+    """
     blocks = [atleast_2d(x) for x in tensors]
     check_ranks("block_diag", 2, *blocks, most=2)
     total, rows, start = sum([x.shape[1] for x in blocks]), [], 0
@@ -91,7 +102,13 @@ def repeat(self: Any, *sizes: Any) -> Any:
 
 @both
 def tile(input: Any, *dims: Any) -> Any:
-    """The whole tensor, copied so many times along each axis; the times of axes in front may be left out."""
+    """The whole tensor, copied so many times along each axis; the times of axes in front may be left out.
+
+    >>> import gradus
+    >>> gradus.tensor([1, 2]).tile(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
     times = sizes_of(dims)
     return input.repeat((1,) * (input.ndim - len(times)) + tuple(times))
 
@@ -141,7 +158,13 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
 
 @function
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
-    """A grid for each vector that varies along its own axis alone; with ``indexing="xy"`` the first two axes are exchanged."""
+    """A grid for each vector that varies along its own axis alone; with ``indexing="xy"`` the first two axes are exchanged.
+
+    >>> import gradus
+    >>> gradus.meshgrid(gradus.tensor([1, 2]), gradus.tensor([3, 4, 5]))[0]
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
     vectors = [tensor_of(x) for x in (tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors)]
     if indexing not in ("ij", "xy"):
         raise UsageError("meshgrid has no such indexing", got=repr(indexing), wanted="'ij' or 'xy'", code="E29")
@@ -155,7 +178,15 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
 
 @function
 def cartesian_prod(*tensors: Any) -> Any:
-    """All combinations of one element of each vector, as rows; a single vector comes back as it is."""
+    """All combinations of one element of each vector, as rows; a single vector comes back as it is.
+
+    >>> import gradus
+    >>> gradus.cartesian_prod(gradus.tensor([1, 2]), gradus.tensor([3, 4]))
+    tensor([[1, 3],
+            [1, 4],
+            [2, 3],
+            [2, 4]])
+    """
     if len(tensors) == 1:
         return tensors[0]
     return stack([ops.reshape(x, (-1,)) for x in meshgrid(*tensors)], 1)
@@ -163,7 +194,14 @@ def cartesian_prod(*tensors: Any) -> Any:
 
 @both
 def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
-    """All choices of ``r`` elements of a vector in their order, as rows."""
+    """All choices of ``r`` elements of a vector in their order, as rows.
+
+    >>> import gradus
+    >>> gradus.tensor([1, 2, 3]).combinations()
+    tensor([[1, 2],
+            [1, 3],
+            [2, 3]])
+    """
     check_ranks("combinations", 1, input, most=1)
     if r < 0:
         raise UsageError("combinations cannot choose fewer elements than none", got=f"r = {r}", wanted="r >= 0", code="E29")
@@ -205,7 +243,12 @@ def unbind(input: Any, dim: int = 0) -> Any:
 
 @both
 def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
-    """So many pieces whose lengths differ by one at most, the longer ones first; or pieces that end at the places listed."""
+    """So many pieces whose lengths differ by one at most, the longer ones first; or pieces that end at the places listed.
+
+    >>> import gradus
+    >>> [part.tolist() for part in gradus.arange(5).tensor_split(3)]
+    [[0, 1], [2, 3], [4]]
+    """
     axis = axis_of(input, dim)
     n = input.shape[axis]
     if isinstance(indices_or_sections, int):

@@ -273,7 +273,13 @@ def flipud(input: Any) -> Any:
 
 @both
 def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
-    """Turned ``k`` times by a right angle, from the first axis of ``dims`` towards the second."""
+    """Turned ``k`` times by a right angle, from the first axis of ``dims`` towards the second.
+
+    >>> import gradus
+    >>> gradus.tensor([[1, 2], [3, 4]]).rot90()
+    tensor([[2, 4],
+            [1, 3]])
+    """
     if len(dims) != 2:
         raise UsageError("rot90 turns a plane", got=f"dims {tuple(dims)}", wanted="two axes", fix="x.rot90(1, (0, 1))", code="E29")
     first, second = plane_of(input, *dims)

@@ -72,7 +72,12 @@ def _picked(input: Any, place: int, axis: int, keepdim: bool, nan: bool) -> Valu
 
 @both
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
-    """(value, index) of the ``k``-th smallest along an axis, counted from 1; NaN is larger than all numbers."""
+    """(value, index) of the ``k``-th smallest along an axis, counted from 1; NaN is larger than all numbers.
+
+    >>> import gradus
+    >>> gradus.tensor([3.0, 1.0, 2.0]).kthvalue(2).values
+    tensor(2.)
+    """
 
     def found(x: Any) -> Any:
         axis = axis_of(x, dim)
@@ -130,6 +135,10 @@ def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, 
     """The value below which a share ``q`` of the elements lies; several shares make a first axis.
 
     Between two neighbours ``interpolation`` decides: "linear", "lower", "higher", "midpoint" or "nearest".
+
+    >>> import gradus
+    >>> gradus.tensor([1.0, 2.0, 3.0, 4.0]).quantile(0.5)
+    tensor(2.5000)
     """
     if input.dtype.kind != "f":
         raise DTypeError(
@@ -198,7 +207,12 @@ def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: 
 
 @function
 def isin(elements: Any, test_elements: Any, *, invert: bool = False) -> Any:
-    """Whether each element is among the others."""
+    """Whether each element is among the others.
+
+    >>> import gradus
+    >>> gradus.isin(gradus.tensor([1, 2, 3]), gradus.tensor([2, 3]))
+    tensor([False,  True,  True])
+    """
     a, b = tensor_of(elements), ops.reshape(tensor_of(test_elements), (-1,))
     found = ops.any(ops.equal(ops.expand_dims(a, axis=-1), b), axis=-1)
     return ops.logical_not(found) if invert else found
@@ -206,7 +220,12 @@ def isin(elements: Any, test_elements: Any, *, invert: bool = False) -> Any:
 
 @function
 def searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False) -> Any:
-    """How many of an ascending vector are smaller than each number (``right``: not greater)."""
+    """How many of an ascending vector are smaller than each number (``right``: not greater).
+
+    >>> import gradus
+    >>> gradus.searchsorted(gradus.tensor([1, 3, 5]), gradus.tensor([0, 3, 9]))
+    tensor([0, 1, 3])
+    """
     edges, x = tensor_of(sorted_sequence), tensor_of(input)
     check_ranks("searchsorted", 1, edges, most=1)
     return wrap(np.asarray(np.searchsorted(edges.detach().numpy(), x.detach().numpy(), "right" if right else "left")))

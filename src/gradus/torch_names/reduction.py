@@ -192,7 +192,13 @@ def std_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim:
 
 @both
 def cov(input: Any, *, correction: int = 1) -> Any:
-    """How variables vary together: rows are variables, columns observations; divided by their number less ``correction``."""
+    """How variables vary together: rows are variables, columns observations; divided by their number less ``correction``.
+
+    >>> import gradus
+    >>> gradus.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]).cov()
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
     check_ranks("cov", 0, input, most=2)
     x = ops.reshape(input, (1, -1)) if input.ndim < 2 else input
     x = x - ops.mean(x, axis=1, keepdims=True)
