@@ -1,4 +1,6 @@
-"""PyTorch's import path of the stateless layers; each lives in the file of :mod:`gradus.fused` that its name predicts."""
+"""PyTorch's import path of the stateless layers: each lives in the file of :mod:`gradus.fused` that its name predicts, distances among
+the products of :mod:`gradus.torch_names`.
+"""
 
 from gradus.fused.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
 from gradus.fused.attention import scaled_dot_product_attention
@@ -21,6 +23,7 @@ from gradus.fused.norm import batch_norm, group_norm, layer_norm, rms_norm
 from gradus.fused.pool import max_pool1d, max_pool2d
 from gradus.fused.softmax import log_softmax, softmax
 from gradus.fused.unfold import fold, unfold
+from gradus.torch_names.products import cosine_similarity, pairwise_distance
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -31,6 +34,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "conv1d",
     "conv2d",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
     "elu",
@@ -49,6 +53,7 @@ __all__ = [
     "mse_loss",
     "nll_loss",
     "one_hot",
+    "pairwise_distance",
     "relu",
     "rms_norm",
     "scaled_dot_product_attention",

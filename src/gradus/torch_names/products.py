@@ -76,7 +76,13 @@ def vdot(input: Any, other: Any) -> Any:
 
 @both
 def kron(input: Any, other: Any) -> Any:
-    """Every element of ``input`` times the whole of ``other``, as one array of blocks."""
+    """Every element of ``input`` times the whole of ``other``, as one array of blocks.
+
+    >>> import gradus
+    >>> gradus.eye(2).kron(gradus.tensor([[1.0, 2.0]]))
+    tensor([[1., 2., 0., 0.],
+            [0., 0., 1., 2.]])
+    """
     ndim = max(input.ndim, other.ndim)
     a, b = [ops.reshape(x, (1,) * (ndim - x.ndim) + tuple(x.shape)) for x in (input, other)]
     spread = ops.reshape(a, tuple([n for length in a.shape for n in (length, 1)])) * ops.reshape(
@@ -87,7 +93,12 @@ def kron(input: Any, other: Any) -> Any:
 
 @function
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
-    """Sums of products over the last ``dims`` axes of ``a`` and the first of ``b``, or over two lists of axes."""
+    """Sums of products over the last ``dims`` axes of ``a`` and the first of ``b``, or over two lists of axes.
+
+    >>> import gradus
+    >>> gradus.tensordot(gradus.ones(2, 3, 4), gradus.ones(3, 4, 5), 2).shape
+    Size([2, 5])
+    """
     over_a, over_b = (list(range(a.ndim - dims, a.ndim)), list(range(dims))) if isinstance(dims, int) else map(list, dims)
     over_a, over_b = [axis_of(a, dim) for dim in over_a], [axis_of(b, dim) for dim in over_b]
     kept_a, kept_b = [[k for k in range(x.ndim) if k not in over] for x, over in ((a, over_a), (b, over_b))]
@@ -107,7 +118,13 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
 
 @both
 def matrix_power(input: Any, n: int) -> Any:
-    """A square matrix times itself, ``n`` times in all; the identity for 0."""
+    """A square matrix times itself, ``n`` times in all; the identity for 0.
+
+    >>> import gradus
+    >>> gradus.tensor([[1, 1], [0, 1]]).matrix_power(5)
+    tensor([[1, 5],
+            [0, 1]])
+    """
     check_ranks("matrix_power", 2, input)
     if n < 0 or input.shape[-1] != input.shape[-2]:
         raise UsageError(
@@ -126,7 +143,12 @@ def matrix_power(input: Any, n: int) -> Any:
 
 @both
 def cross(input: Any, other: Any, dim: int | None = None) -> Any:
-    """The vector product along an axis of length 3: the first one when ``dim`` is None."""
+    """The vector product along an axis of length 3: the first one when ``dim`` is None.
+
+    >>> import gradus
+    >>> gradus.tensor([1, 0, 0]).cross(gradus.tensor([0, 1, 0]))
+    tensor([0, 0, 1])
+    """
     shape = common_shape(tuple(input.shape), tuple(other.shape))
     axis = next((k for k, n in enumerate(shape) if n == 3), None) if dim is None else axis_of(wrap(np.empty(shape, bool)), dim)
     if axis is None or shape[axis] != 3:
@@ -157,7 +179,13 @@ def _onto(name: str, input: Any, product: Any, beta: Any, alpha: Any) -> Any:
 
 @both
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    """beta · input + alpha · mat1 @ mat2; the input is broadcast to the product's shape."""
+    """beta · input + alpha · mat1 @ mat2; the input is broadcast to the product's shape.
+
+    >>> import gradus
+    >>> gradus.addmm(gradus.ones(1), gradus.ones(2, 3), gradus.ones(3, 2))
+    tensor([[4., 4.],
+            [4., 4.]])
+    """
     return _onto("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
@@ -196,8 +224,20 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
 
 @function
 def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
-    """The p-norm of the difference between each row of ``x1`` and each row of ``x2``: (…, P, M) and (…, R, M) give (…, P, R)."""
+    """The p-norm of the difference between each row of ``x1`` and each row of ``x2``: (…, P, M) and (…, R, M) give (…, P, R).
+
+    >>> import gradus
+    >>> gradus.cdist(gradus.zeros(1, 2), gradus.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5., 1.]])
+    """
     check_ranks("cdist", 2, x1, x2)
+    if x1.shape[-1] != x2.shape[-1]:
+        raise ShapeError(
+            "X1 and X2 must have the same number of columns",
+            got=f"x1 of shape {tuple(x1.shape)}, x2 of shape {tuple(x2.shape)}",
+            wanted="points of the same space: equal last axes",
+            code="E03",
+        )
     return norm(ops.expand_dims(x1, axis=-2) - ops.expand_dims(x2, axis=-3), p, -1)
 
 
@@ -209,6 +249,11 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-06, keep
 
 @function
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-08) -> Any:
-    """The cosine of the angle between vectors along ``dim``; lengths below ``eps`` count as ``eps``."""
+    """The cosine of the angle between vectors along ``dim``; lengths below ``eps`` count as ``eps``.
+
+    >>> import gradus
+    >>> gradus.cosine_similarity(gradus.tensor([[1.0, 0.0]]), gradus.tensor([[1.0, 1.0]]))
+    tensor([0.7071])
+    """
     a, b = [x / ops.maximum(ops.norm(x, axis=dim, keepdims=True), eps) for x in (x1, x2)]
     return ops.sum(a * b, axis=dim)
