@@ -143,20 +143,17 @@ def logspace(start: float, end: float, steps: int, base: float = 10.0, dtype: An
     return wrap(np.power(float(base), exponents).astype(dtype or dtypes.get_default_dtype()))
 
 
-def _triangle(name: str, mask: Any) -> None:
+def _triangle(name: str, mask: Callable[..., np.ndarray], part: str) -> None:
     def indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
         found = np.stack(np.nonzero(mask(np.ones((row, col), bool), offset)))
         return wrap(found.astype(dtype or np.int64))
 
-    indices.__name__ = name
-    indices.__doc__ = (
-        f"Where a matrix of this shape has its {'lower' if mask is np.tril else 'upper'} triangle: row numbers, column numbers."
-    )
+    indices.__name__, indices.__doc__ = name, f"Where a matrix of this shape has its {part} triangle: row numbers, column numbers."
     function(indices)
 
 
-_triangle("tril_indices", np.tril)
-_triangle("triu_indices", np.triu)
+_triangle("tril_indices", np.tril, "lower")
+_triangle("triu_indices", np.triu, "upper")
 
 
 @function

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -263,7 +264,7 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
     return tuple([ops.getitem(input, key=(*(slice(None),) * axis, slice(a, b))) for a, b in bounds])
 
 
-def _split_along(name: str, least: int, axis: Any) -> None:
+def _split_along(name: str, least: int, axis: Callable[[Any], int], doc: str) -> None:
     def pieces(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
         check_ranks(name, least, input)
         dim = axis(input)
@@ -277,10 +278,10 @@ def _split_along(name: str, least: int, axis: Any) -> None:
             )
         return tensor_split(input, indices_or_sections, dim)
 
-    pieces.__name__, pieces.__doc__ = name, f"tensor_split along axis {name[0] == 'd' and 2 or int(name[0] == 'h')}, into equal pieces."
+    pieces.__name__, pieces.__doc__ = name, doc
     both(pieces)
 
 
-_split_along("vsplit", 2, lambda x: 0)
-_split_along("hsplit", 1, lambda x: int(x.ndim > 1))
-_split_along("dsplit", 3, lambda x: 2)
+_split_along("vsplit", 2, lambda x: 0, "Pieces of one length along axis 0, or pieces that end at the places listed.")
+_split_along("hsplit", 1, lambda x: int(x.ndim > 1), "As vsplit, along axis 1; a vector along its only axis.")
+_split_along("dsplit", 3, lambda x: 2, "As vsplit, along axis 2.")

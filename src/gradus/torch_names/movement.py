@@ -197,19 +197,19 @@ def ravel(input: Any) -> Any:
     return ops.reshape(input, (-1,))
 
 
-def _at_least(name: str, shape_of: Any) -> Callable[..., Any]:
+def _at_least(axes: int, shape_of: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Callable[..., Any]:
     def lifted(*tensors: Any) -> Any:
         given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
         found = tuple([ops.reshape(x, shape_of(tuple(x.shape))) for x in map(tensor_of, given)])
         return found if len(tensors) != 1 or given is not tensors else found[0]
 
-    lifted.__name__, lifted.__doc__ = name, f"Each tensor with {name[-2]} axes or more; new ones have length 1."
+    lifted.__name__, lifted.__doc__ = f"atleast_{axes}d", f"Each tensor, {axes}-d or more; new axes have length 1."
     return function(lifted)
 
 
-atleast_1d = _at_least("atleast_1d", lambda shape: shape or (1,))
-atleast_2d = _at_least("atleast_2d", lambda shape: (1,) * (2 - len(shape)) + shape)
-atleast_3d = _at_least("atleast_3d", lambda shape: {0: (1, 1, 1), 1: (1, *shape, 1), 2: (*shape, 1)}.get(len(shape), shape))
+atleast_1d = _at_least(1, lambda shape: shape or (1,))
+atleast_2d = _at_least(2, lambda shape: (1,) * (2 - len(shape)) + shape)
+atleast_3d = _at_least(3, lambda shape: {0: (1, 1, 1), 1: (1, *shape, 1), 2: (*shape, 1)}.get(len(shape), shape))
 
 
 @both
