@@ -24,6 +24,7 @@ ALIASES = {
     "less": ("less", "lt"), "less_equal": ("less_equal", "le"), "greater": ("greater", "gt"), "greater_equal": ("greater_equal", "ge"),
     "asin": ("asin", "arcsin"), "acos": ("acos", "arccos"), "atan": ("atan", "arctan"), "atan2": ("atan2", "arctan2"),
     "asinh": ("asinh", "arcsinh"), "acosh": ("acosh", "arccosh"), "atanh": ("atanh", "arctanh"), "trunc": ("trunc", "fix"),
+    "sign": ("sign", "sgn"),
     "cumulative_prod": (), "zero_safe_mul": (), "where": (), "clip": (), "astype": (),
 }  # fmt: skip
 
@@ -185,17 +186,9 @@ def bitwise_not(input: Any) -> Any:
     """Every bit turned; of booleans, the opposite."""
     if input.dtype.kind == "f":
         raise DTypeError("bitwise_not takes whole numbers", got=str(input.dtype), wanted="integers or bool", fix="x.long()", code="E14")
-    return (
-        ops.logical_not(input)
-        if input.dtype.kind == "b"
-        else ops.bitwise_xor(input, -1 if input.dtype.kind == "i" else np.iinfo(input.dtype).max)
-    )
-
-
-@both
-def sgn(input: Any) -> Any:
-    """-1, 0 or 1: the sign."""
-    return ops.sign(input)
+    if input.dtype.kind == "b":
+        return ops.logical_not(input)
+    return ops.bitwise_xor(input, -1 if input.dtype.kind == "i" else np.iinfo(input.dtype).max)
 
 
 @both
@@ -267,7 +260,7 @@ def logaddexp2(input: Any, other: Any) -> Any:
 @both
 def float_power(input: Any, exponent: Any) -> Any:
     """A power, computed in float64."""
-    base, raised = [x.double() if hasattr(x, "double") else float(x) for x in (input, exponent)]
+    base, raised = [x.double() if hasattr(x, "double") else x for x in (input, exponent)]
     return ops.pow(base, raised)
 
 

@@ -169,13 +169,8 @@ def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, 
     found = ops.where(ops.any(ops.isnan(x), axis=-1, keepdims=True), math.nan, found)
     found = movedim(found, -1, 0)
     if keepdim:
-        kept = (
-            (1,) * input.ndim
-            if dim is None
-            else tuple([1 if k == dim % input.ndim else m for k, m in enumerate(input.shape)])
-            if input.ndim
-            else ()
-        )
+        axis = None if dim is None or not input.ndim else dim % input.ndim
+        kept = [1 if axis in (None, k) else length for k, length in enumerate(input.shape)]
         found = ops.reshape(found, (found.shape[0], *kept))
     return found if shares.ndim else ops.squeeze(found, axis=0)
 
