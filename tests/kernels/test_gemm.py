@@ -10,7 +10,7 @@ import pytest
 
 from gradus import blas
 from gradus.compiler import products
-from gradus.kernels import gemm
+from gradus.kernels import gemm, inner_products
 
 ROOM = 7  # elements between rows, and behind the last
 
@@ -119,6 +119,12 @@ def test_infinity_and_nan_stay_in_their_rows_and_columns() -> None:
     assert np.isfinite(expected).sum() == 19 * 69
     np.testing.assert_array_equal(np.isnan(c), np.isnan(expected))
     np.testing.assert_array_equal(np.isinf(c), np.isinf(expected))
+
+
+def test_the_compiler_counts_in_the_units_of_the_kernels() -> None:
+    """It cannot import them where Numba is missing, so it has their sizes for its own; with others it would reserve too little room."""
+    assert (products.JOB, products.PANEL, products.TALL, products.NARROW) == (gemm.JOB, gemm.WIDTH, gemm.ROWS, gemm.LANES)
+    assert (products.SIDE, products.LANES) == (inner_products.SIDE, inner_products.LANES)
 
 
 @pytest.mark.parametrize(
