@@ -253,6 +253,16 @@ def test_compositions_compile_as_they_compute(name: str) -> None:
         np.testing.assert_allclose(gradient.numpy(), slope.numpy(), rtol=1e-9, atol=1e-9)
 
 
+def test_too_few_elements_are_refused_in_a_compiled_step_too() -> None:
+    compiled = gradus.compile(lambda x, mask, source: x.masked_scatter(mask, source) * 1)
+    source = gradus.tensor([5.0, 6.0])
+    for mask in ([True, False, False], [False, True, True], [False, False, False]):
+        held = gradus.tensor(mask)
+        assert compiled(gradus.zeros(3), held, source).tolist() == gradus.zeros(3).masked_scatter(held, source).tolist()
+    with pytest.raises(GradusError):
+        compiled(gradus.zeros(3), gradus.tensor([True] * 3), source)
+
+
 def test_a_copy_where_pytorch_has_a_view_is_not_written_to() -> None:
     x = gradus.zeros(3, 4)
     x.diagonal().fill_(1)

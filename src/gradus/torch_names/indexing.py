@@ -349,7 +349,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     if not count:
         return clone(input)
     places = ops.cumulative_sum(ops.reshape(ops.astype(held, np.int64), (-1,)), axis=0) - 1
-    taken = ops.take(ops.reshape(source, (-1,)), ops.clip(places, low=0, high=count - 1))
+    taken = ops.take(ops.reshape(source, (-1,)), ops.clip(places, low=0))  # which raises where a trace has too few elements
     return ops.where(held, ops.reshape(taken, shape), input)
 
 
