@@ -97,7 +97,13 @@ class AliasError(GradError):
 
 
 class NonFiniteError(GradusError, FloatingPointError):
-    """NaN or infinity where training cannot go on."""
+    """NaN or infinity where training cannot go on.
+
+    Attributes:
+        lr: the largest learning rate of the step that failed, where an optimiser has one.
+    """
+
+    lr: float | None = None
 
 
 class DataError(GradusError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -288,6 +289,10 @@ def test_a_rate_that_is_too_high(capsys: pytest.CaptureFixture[str]) -> None:
     assert error.count("\n") == 1
     assert "learning rate" in error
     assert error.endswith("fix: --lr 1e+29\n")
+    assert call("train", "--lr", "1e9", "--epochs", "2", "--out", "run") == 2  # on the way up
+    error = capsys.readouterr().err
+    reached = float(re.search(r"lr ([\d.e+]+)", error)[1])
+    assert 1e3 < float(error.rpartition(" ")[2]) <= reached / 5 < 1e8
     assert call("train", "--epochs", "1", "--out", "run") == 0  # the run that kept nothing does not stand in the way
 
 

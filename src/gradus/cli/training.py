@@ -133,7 +133,8 @@ def train(options: Options, out: Path | None, overwrite: bool) -> int:
             x_train, y_train, epochs=options.epochs, batch_size=options.batch_size, validation=VALIDATION, schedule=schedule
         )
     except NonFiniteError as error:
-        error.fix = f"--lr {options.lr / 10:g}"  # the callback that Python code would name has no option here
+        reached = min(options.lr, error.lr or options.lr)  # a schedule may have been on its way up
+        error.fix = f"--lr {reached / 10:.1g}"  # the callback that Python code would name has no option here
         raise
     learner.save(folder)
     title = f"{options.dataset}, {options.model}, seed {options.seed}"

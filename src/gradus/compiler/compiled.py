@@ -238,16 +238,19 @@ class Compiled:
     def _mind_the_number(self, leaves: list[Any], structure: Any) -> None:
         """Say, once each, that there are many programs, and that there are too many; drop the one that was not used for longest."""
         count, advice = len(self.specialisations), ""
+        reason = self.specialisations[1].broken(leaves, structure) if count > PATIENCE else ""
         if count > PATIENCE and not self.warned:
             self.warned = True
-            advice = "A shape that differs in the last batch alone: drop_last=True in the DataLoader."
+            advice = "What changes from call to call may be an argument that is a tensor: gradus.tensor(number)."
+            if "] became" in reason:
+                advice = "If the last batch alone differs: drop_last=True in the DataLoader; else batches padded to a few sizes."
         if count > LIMIT:
             self.specialisations.pop()
             if not self.dropped:
                 self.dropped = True
                 advice = f"Only {LIMIT} programs are kept: from now on the one that was not used for longest goes, and may be traced again."
         if advice:
-            name, reason = getattr(self.function, "__name__", "a compiled function"), self.specialisations[1].broken(leaves, structure)
+            name = getattr(self.function, "__name__", "a compiled function")
             warnings.warn(f"E43: {name} was traced {count} times. What keeps changing: {reason}. {advice}", UsageWarning, stacklevel=5)
 
     def _last(self) -> Specialisation:

@@ -103,12 +103,12 @@ def extent(tensors: list[Tensor]) -> str:
 
 def nonfinite(learner: Learner, what: str, place: str) -> NonFiniteError:
     """The error: what is not finite, where it began, and the likeliest cause."""
-    rates = ", ".join(f"{group['lr']:.4g}" for group in learner.optimizer.param_groups)
+    rates = [group["lr"] for group in learner.optimizer.param_groups]
     norm = f"; last gradient norm {learner.gradient_norm:.4g}" if learner.gradient_norm is not None else ""
     large = learner.gradient_norm is not None and learner.gradient_norm > 100
-    return NonFiniteError(
+    error = NonFiniteError(
         f"{what} (epoch {learner.epoch + 1}, batch {learner.batch_index + 1}); the weights were not updated",
-        got=f"first not finite: {place}; lr {rates}{norm}",
+        got=f"first not finite: {place}; lr {', '.join(f'{rate:.4g}' for rate in rates)}{norm}",
         wanted="finite numbers",
         why="NaN in the data"
         if place == "the batch itself"
@@ -118,3 +118,5 @@ def nonfinite(learner: Learner, what: str, place: str) -> NonFiniteError:
         fix="a learning rate ten times smaller, or callbacks=[ClipGradients(1.0)]",
         code="E16",
     )
+    error.lr = max(rates)
+    return error
