@@ -151,6 +151,19 @@ VALUES: dict[str, Callable[[Any], Any]] = {
         T.masked_scatter(T.zeros(2), T.tensor([False, False]), T.zeros(0)),
     ],
     "index_put": lambda T: [T.index_put(T.zeros(3), (T.tensor([0, 0]),), T.ones(2), True)],
+    "sizes by keyword": lambda T: [
+        T.zeros(size=(2, 3)),
+        T.ones(size=[2]),
+        T.ones(2).new_zeros(size=(1, 2)),
+        T.arange(end=3),
+        T.arange(6).reshape(shape=(2, 3)),
+        T.arange(6).view(size=(3, 2)),
+        T.arange(2).expand(size=(2, 2)),
+        T.arange(2).repeat(repeats=(2, 1)),
+        T.tile(T.arange(2), dims=(2,)),
+        T.flip(T.arange(4).reshape(2, 2), dims=(0,)),
+        T.arange(6).reshape(2, 3).permute(dims=(1, 0)),
+    ],
     "finfo": lambda T: [
         getattr(T.finfo(dtype), field)
         for dtype in (T.float16, T.float32, T.float64)

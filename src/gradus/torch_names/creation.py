@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradus import dtypes, ops, random
-from gradus.errors import DTypeError
+from gradus.errors import DTypeError, UsageError
 from gradus.tensors import Tensor, wrap
 from gradus.torch_names.attributes import cast
 from gradus.torch_names.table import FUNCTIONS, check_ranks, function, method, sizes_of, tensor_of
@@ -52,8 +52,10 @@ def _made(array: Any, requires_grad: bool) -> Tensor:
 
 
 def _creator(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
-    def create(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None) -> Tensor:
-        shape = sizes_of(size)
+    def create(
+        *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Any = None
+    ) -> Tensor:
+        shape = sizes_of(sizes if size is None else (size,))
         return _made(make(shape, dtype, generator) if name.startswith("rand") else make(shape, dtype), requires_grad)
 
     create.__name__, create.__doc__ = name, f"``{name}(2, 3)`` or ``{name}((2, 3))``: a tensor of this shape (float32 unless given)."
@@ -77,21 +79,21 @@ for _name, _create in {"zeros": zeros, "ones": ones, "empty": empty, "rand": ran
 
 
 @method
-def new_zeros(self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_zeros(self: Any, *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros in another shape, in this tensor's dtype."""
-    return zeros(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    return zeros(*sizes, size=size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
 
 @method
-def new_ones(self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_ones(self: Any, *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones in another shape, in this tensor's dtype."""
-    return ones(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    return ones(*sizes, size=size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
 
 @method
-def new_empty(self: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_empty(self: Any, *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros, as :func:`gradus.empty` gives, in another shape, in this tensor's dtype."""
-    return empty(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    return empty(*sizes, size=size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
 
 @function
@@ -119,9 +121,11 @@ def full_like(input: Any, fill_value: Any, dtype: Any = None) -> Tensor:
 
 
 @function
-def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(start: Any = None, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Evenly spaced values in [start, end)."""
-    return _made(ops.arange(start, end, step, dtype), requires_grad)
+    if start is None and end is None:
+        raise UsageError("arange needs an end", got="no numbers", wanted="arange(end) or arange(start, end)", code="E29")
+    return _made(ops.arange(0 if start is None else start, end, step, dtype), requires_grad)
 
 
 @function

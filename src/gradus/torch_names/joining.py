@@ -85,9 +85,9 @@ def block_diag(*tensors: Any) -> Any:
 
 
 @method
-def repeat(self: Any, *sizes: Any) -> Any:
+def repeat(self: Any, *sizes: Any, repeats: Any = None) -> Any:
     """The whole tensor, copied so many times along each axis."""
-    times = sizes_of(sizes)
+    times = sizes_of(sizes if repeats is None else (repeats,))
     if len(times) < self.ndim:
         raise ShapeError(
             "repeat needs a number for each axis",
@@ -102,7 +102,7 @@ def repeat(self: Any, *sizes: Any) -> Any:
 
 
 @both
-def tile(input: Any, *dims: Any) -> Any:
+def tile(input: Any, *sizes: Any, dims: Any = None) -> Any:
     """The whole tensor, copied so many times along each axis; the times of axes in front may be left out.
 
     >>> import gradus
@@ -110,7 +110,7 @@ def tile(input: Any, *dims: Any) -> Any:
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    times = sizes_of(dims)
+    times = sizes_of(sizes if dims is None else (dims,))
     return input.repeat((1,) * (input.ndim - len(times)) + tuple(times))
 
 

@@ -39,17 +39,17 @@ def apart(result: Any) -> Any:
 
 
 @method
-def reshape(self: Any, *shape: Any) -> Any:
+def reshape(self: Any, *sizes: Any, shape: Any = None) -> Any:
     """The same values under another shape; one length may be -1."""
-    return ops.reshape(self, sizes_of(shape))
+    return ops.reshape(self, sizes_of(sizes if shape is None else (shape,)))
 
 
 @method
-def view(self: Any, *shape: Any) -> Any:
+def view(self: Any, *shape: Any, size: Any = None) -> Any:
     """As reshape; with a dtype, the same bits read as another type is refused: use ``to``."""
     if len(shape) == 1 and isinstance(shape[0], np.dtype):
         raise UsageError("view(dtype) is not offered", wanted="a shape", fix="x.to(dtype)")
-    return ops.reshape(self, sizes_of(shape))
+    return ops.reshape(self, sizes_of(shape if size is None else (size,)))
 
 
 @function_named("reshape")
@@ -95,9 +95,9 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
 
 
 @method
-def permute(self: Any, *dims: Any) -> Any:
+def permute(self: Any, *order: Any, dims: Any = None) -> Any:
     """The axes in another order."""
-    axes = sizes_of(dims)
+    axes = sizes_of(order if dims is None else (dims,))
     if len(axes) != self.ndim or len(normalize_axes(axes, self.ndim)) != len({d % self.ndim for d in axes} if self.ndim else ()):
         raise ShapeError(
             "permute names each axis once",
@@ -165,9 +165,9 @@ def unsqueeze(input: Any, dim: int) -> Any:
 
 
 @method
-def expand(self: Any, *sizes: Any) -> Any:
+def expand(self: Any, *sizes: Any, size: Any = None) -> Any:
     """Repeat axes of length 1 without copying (stride 0); -1 keeps a length."""
-    shape = sizes_of(sizes)
+    shape = sizes_of(sizes if size is None else (size,))
     offset = len(shape) - self.ndim
     if offset < 0 or -1 in shape[:offset]:
         raise ShapeError(
@@ -247,9 +247,9 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
 
 
 @both
-def flip(input: Any, *dims: Any) -> Any:
+def flip(input: Any, *axes: Any, dims: Any = None) -> Any:
     """The order along axes reversed."""
-    axes = sizes_of(dims)
+    axes = sizes_of(axes if dims is None else (dims,))
     if len({d % input.ndim for d in axes} if input.ndim else ()) != len(axes):
         raise ShapeError(
             "flip names an axis at most once", got=f"dims {axes} for shape {tuple(input.shape)}", wanted="different axes", code="E03"
