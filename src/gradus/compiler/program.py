@@ -292,7 +292,7 @@ class FlatFunction(FlatText):
         results = self._results()
         self._updates()
         self.write_numbers(self.program.numbers_written)
-        if "stopped = None" in self.lines:
+        if self.leaves_something:
             self.lines.append("if stopped: raise stopped")
         self.lines.append(f"return ({', '.join(results)}{',' if len(results) == 1 else ''})")
         self.text = f"def program({', '.join(inputs)}):\n" + "\n".join("    " + line for line in self.lines) + "\n"

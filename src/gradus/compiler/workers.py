@@ -129,7 +129,7 @@ def _warn_of(wanted: int, found: int, error: Exception) -> None:
     """Once for each number of threads that was asked for; nothing while Python shuts down."""
     if not sys.is_finalizing():
         text = f"{wanted} threads asked for, {found} found: {error}. Products are the same, but slower: gradus.set_num_threads({found})"
-        warnings.warn(text, UsageWarning, stacklevel=6)
+        warnings.warn(text, UsageWarning, stacklevel=6)  # out of grow, the program and the compiled function: where it was called
 
 
 TEAM = Team()

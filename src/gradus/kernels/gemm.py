@@ -26,8 +26,10 @@ SIZE = 4  # bytes of a float32
 ROWS, LANES, WIDTH = 6, 16, 64  # of a tile of results
 PANEL_ROW = WIDTH * SIZE
 # A job, in front of the panels: the next piece; A, its steps from row to row and along k, m, n, k, C, its step, panels, B where it lies,
-# its step, how many columns are read there, whether C is added to, rows of a piece; alpha; whether a piece is a strip of inner products.
+# its step, how many columns are read there, whether C is added to, rows of a piece; alpha, a float32; whether a piece is a strip of inner
+# products.
 JOB = 64  # elements that it takes
+ALPHA, STRIPS = 30, 16  # where these two are, in elements of their types
 PIECES = 3  # for each thread: one that is held up does not make the others wait for long
 FEW = 64  # rows of results for which a copy of rows does not pay
 DEPTH = 400  # terms of a sum in one go: a rounding error of one sum grows with its terms, so sums of sums are more exact
@@ -112,7 +114,7 @@ def work_on_strips(room):
     job = array(room, int64)
     first = take_next(room) * SIDE
     while first < max(job[4], job[5]):
-        strip_of_results(job[1], job[2], job[10], job[11], job[4], job[5], job[6], array(room, float32)[30], job[7], job[8], first)
+        strip_of_results(job[1], job[2], job[10], job[11], job[4], job[5], job[6], array(room, float32)[ALPHA], job[7], job[8], first)
         first = take_next(room) * SIDE
 
 
@@ -124,7 +126,7 @@ def work_on_panels(room):
     """
     job = array(room, int64)
     a, row_step, k_step, m, n, k, c, c_step = job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8]
-    panels, b, b_step, in_place, add, height, alpha = job[9], job[10], job[11], job[12], job[13] != 0, job[14], array(room, float32)[30]
+    panels, b, b_step, in_place, add, height, alpha = job[9], job[10], job[11], job[12], job[13] != 0, job[14], array(room, float32)[ALPHA]
     across = (n + WIDTH - 1) // WIDTH
     down = max(1, (m + height - ROWS) // height)  # what is left behind the last whole piece is a piece of its own if it makes a tile
     piece = take_next(room)
@@ -142,7 +144,7 @@ def work_on_panels(room):
 @compiled
 def work(room):
     """Help with a job, of either kind."""
-    if array(room, int64)[16] != 0:
+    if array(room, int64)[STRIPS] != 0:
         work_on_strips(room)
     else:
         work_on_panels(room)
@@ -191,8 +193,8 @@ def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leadi
     job = array(room, int64)
     job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8] = a, row_step, k_step, m, n, k, target, c_leading * SIZE
     job[9], job[10], job[11], job[12], job[13] = panels, b, b_leading * SIZE, in_place, add
-    job[14], job[16] = height_of_pieces(m, n, k, threads_of(team)), 0
-    array(room, float32)[30] = alpha
+    job[14], job[STRIPS] = height_of_pieces(m, n, k, threads_of(team)), 0
+    array(room, float32)[ALPHA] = alpha
     finish(room, team)
     if across != 0:
         turn(across, m, n, n, c, m)
@@ -203,8 +205,8 @@ def multiply_rows(a, b, c, m, n, k, a_leading, b_leading, c_leading, alpha, room
     """C = alpha · A Bᵀ for A (m, k), B (n, k), row-major, with room for a job alone; for the rest see :func:`multiply`."""
     job = array(room, int64)
     job[1], job[2], job[4], job[5], job[6], job[7], job[8] = a, a_leading * SIZE, m, n, k, c, c_leading * SIZE
-    job[10], job[11], job[16] = b, b_leading * SIZE, 1
-    array(room, float32)[30] = alpha
+    job[10], job[11], job[STRIPS] = b, b_leading * SIZE, 1
+    array(room, float32)[ALPHA] = alpha
     finish(room, team)
 
 

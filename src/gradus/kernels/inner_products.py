@@ -1,7 +1,7 @@
 """Matrix products A Bᵀ in float32 as the inner products that they are: of each row of A with each row of B, copying nothing.
 
 Sixteen sums are made at a time, of four rows with four: eight vectors are loaded for sixteen multiplications. A sum lies in the lanes of a
-vector until the end, and sixteen such vectors become one vector of sums then, which costs as much as some forty terms of each. So few rows
+vector until the end, and sixteen such vectors become one vector of sums then, which costs as much as some sixty terms of each. So few rows
 gain, for which a copy of the other factor would not pay, and long ones.
 
 Measured on one core with AVX-512, memory cold, GF/s here | from panels (:mod:`gradus.kernels.gemm`) | OpenBLAS:
