@@ -138,7 +138,7 @@ def quickest(letter: str, m: int, n: int, k: int, transposed: tuple[bool, bool],
         first, second = IN_ROWS if transposed[0] else 1, 1 if transposed[1] else IN_ROWS
         work["second"] = m * _padded(n) * k + MOVED * k * n * second
         work["first"] = n * _padded(m) * k + MOVED * (k * m * first + m * n)
-    if rows_by_rows:
+    if rows_by_rows and count > SMALL:  # what they spare in smaller ones is not worth the time to compile a kernel more
         cached = min(m, n) * k <= NEAR and k <= LONG
         work["inner"] = _whole(m, SIDE) * _whole(n, SIDE) * (_whole(k, LANES) + SUMMED) * (1 if cached else FAR)
     if adds:  # these two write what was not there

@@ -142,24 +142,6 @@ def work_on_panels(room):
 
 
 @compiled
-def work(room):
-    """Help with a job, of either kind."""
-    if array(room, int64)[STRIPS] != 0:
-        work_on_strips(room)
-    else:
-        work_on_panels(room)
-
-
-@compiled
-def finish(room, team):
-    """Have a job done that is written, by whoever is free."""
-    write(room, 0)  # the next piece
-    offer(room, team)
-    work(room)
-    take_back(room, team)
-
-
-@compiled
 def height_of_pieces(m, n, k, threads):
     """Rows of a piece: as the cache holds them, but some pieces for each thread, and no less than two tiles."""
     height = STRIPE // (k * SIZE * ROWS) + 4
@@ -195,7 +177,10 @@ def multiply(a, b, c, a_turned, b_turned, m, n, k, a_leading, b_leading, c_leadi
     job[9], job[10], job[11], job[12], job[13] = panels, b, b_leading * SIZE, in_place, add
     job[14], job[STRIPS] = height_of_pieces(m, n, k, threads_of(team)), 0
     array(room, float32)[ALPHA] = alpha
-    finish(room, team)
+    write(room, 0)  # the next piece
+    offer(room, team)
+    work_on_panels(room)
+    take_back(room, team)
     if across != 0:
         turn(across, m, n, n, c, m)
 
@@ -207,7 +192,19 @@ def multiply_rows(a, b, c, m, n, k, a_leading, b_leading, c_leading, alpha, room
     job[1], job[2], job[4], job[5], job[6], job[7], job[8] = a, a_leading * SIZE, m, n, k, c, c_leading * SIZE
     job[10], job[11], job[STRIPS] = b, b_leading * SIZE, 1
     array(room, float32)[ALPHA] = alpha
-    finish(room, team)
+    write(room, 0)
+    offer(room, team)
+    work_on_strips(room)
+    take_back(room, team)
+
+
+@compiled
+def work(room):
+    """Help with a job, of either kind: for workers alone, since a product that held both would take twice as long to compile."""
+    if array(room, int64)[STRIPS] != 0:
+        work_on_strips(room)
+    else:
+        work_on_panels(room)
 
 
 @compiled

@@ -17,7 +17,7 @@ from gradus.kernels.lanes import everywhere, fetch_ahead, span, zeros
 from gradus.kernels.register_tiles import add_pairs, lane_sums, store_parts, zeros_each
 
 SIZE, LANES, VECTOR, SIDE = 4, 16, 64, 4
-PIECE = 400 * VECTOR  # bytes of a row: the terms of a sum in one go, as in gradus.kernels.gemm
+PIECE = 400 * LANES  # terms in one go, 400 of each sum as in gradus.kernels.gemm
 
 
 @inlined
@@ -28,23 +28,17 @@ def four_rows(start, step, first, count):
 
 
 @compiled
-def sixteen_sums(rows, columns, head, k):
+def sixteen_sums(rows, columns, early, k):
     """The inner products of four rows with four, by their addresses: a vector, those of one row behind each other.
 
     Args:
-        head: terms that go first, so that the next ones begin where a line of the cache does.
+        early: how many terms before the first one the first vector begins, so that it begins where a line of the cache does.
     """
-    total, everything = zeros(float32), span(0, LANES, float32)
-    start = head * SIZE
-    end = start + (k - head) // LANES * VECTOR
-    for piece in range(0, max(1, k * SIZE), PIECE):
+    total = zeros(float32)
+    for piece in range(-early, k, PIECE):
         sums = zeros_each(float32, 16)
-        if head > 0 and piece == 0:
-            sums = add_pairs(sums, rows, columns, 0, span(0, head, float32))
-        for offset in range(start + piece, min(start + piece + PIECE, end), VECTOR):
-            sums = add_pairs(sums, rows, columns, offset, everything)
-        if start + piece <= end < start + piece + PIECE:
-            sums = add_pairs(sums, rows, columns, end, span(0, (k - head) % LANES, float32))
+        for first in range(piece, min(piece + PIECE, k), LANES):
+            sums = add_pairs(sums, rows, columns, first * SIZE, span(-first, k - first, float32))
         total = total + lane_sums(sums)
     return total
 
@@ -59,11 +53,11 @@ def strip_of_results(a, a_step, b, b_step, m, n, k, alpha, c, c_step, first):
     far, far_step = (a, a_step) if m > n else (b, b_step)
     next_strip, line = far + (first + SIDE) * far_step, 0
     lines = (k * SIZE // VECTOR + 1) * SIDE // (min(m, n) // SIDE + 1) + 1 if first + 2 * SIDE <= max(m, n) else 0
-    head = min(k, -a % VECTOR // SIZE) if a_step % VECTOR == 0 and b_step % VECTOR == 0 else 0
+    early = a % VECTOR // SIZE if a_step % VECTOR == 0 and b_step % VECTOR == 0 else 0
     for near in range(0, min(m, n), SIDE):
         for _ in range(lines):
             fetch_ahead(next_strip + line % SIDE * far_step + line // SIDE * VECTOR)
             line += 1
         i, j = (first, near) if m > n else (near, first)
-        sums = sixteen_sums(four_rows(a, a_step, i, m), four_rows(b, b_step, j, n), head, k)
+        sums = sixteen_sums(four_rows(a, a_step, i, m), four_rows(b, b_step, j, n), early, k)
         store_parts(four_rows(c + j * SIZE, c_step, i, m), n - j, sums * everywhere(alpha))
