@@ -1,9 +1,10 @@
-"""What every test gets: one thread and a bounded memory for each worker, seeds set afresh, hypothesis without chance, the real data."""
+"""What every test gets: one thread, a bounded memory for each worker, Ctrl-C, fresh seeds, hypothesis without chance, the real data."""
 
 from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,9 @@ for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 if os.environ.get("GRADUS_DATA"):
     os.environ["GRADUS_DATA"] = str(Path(os.environ["GRADUS_DATA"]).expanduser().resolve())  # tests change the working directory
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in its background so, and processes inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
